@@ -1,0 +1,18 @@
+#!/bin/sh
+# guard.sh SIGNAL DIR COMMAND [ARG…]
+# Runs COMMAND until it ends or until this script's standard input closes, then removes DIR ('' = none).
+# The starter holds the other end of that input, so even a starter killed outright leaves no process and no folder.
+signal=$1
+dir=$2
+shift 2
+exec 3<&0
+"$@" </dev/null 3<&- &
+command=$!
+( cat <&3 >/dev/null; kill -s "$signal" "$command" 2>/dev/null ) &
+watcher=$!
+exec 3<&-
+wait "$command" 2>/dev/null
+status=$?
+kill "$watcher" 2>/dev/null
+[ -z "$dir" ] || rm -rf "$dir"
+exit "$status"

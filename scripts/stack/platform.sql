@@ -1,0 +1,116 @@
+-- What a Supabase project brings before the first migration. Safe to run twice, and on a database that has it all.
+
+do $$
+declare
+  v_role text;
+begin
+  foreach v_role in array array['anon', 'authenticated', 'service_role', 'supabase_auth_admin'] loop
+    if to_regrole(v_role) is null then
+      execute format('create role %I nologin noinherit', v_role);
+    end if;
+  end loop;
+  if to_regrole('authenticator') is null then
+    create role authenticator login noinherit password 'postgres';
+  end if;
+end
+$$;
+
+alter role service_role bypassrls;
+grant anon, authenticated, service_role to authenticator;
+grant anon, authenticated, service_role to postgres;
+
+create schema if not exists extensions;
+create schema if not exists auth;
+grant usage on schema public, extensions to anon, authenticated, service_role;
+grant usage on schema auth to anon, authenticated, service_role, supabase_auth_admin;
+
+-- Hosted projects created before 2026-10-30 give the API roles everything that appears in `public`;
+-- Meterbase has to hold there too, so the local platform is no kinder.
+alter default privileges in schema public grant all on tables to anon, authenticated, service_role;
+alter default privileges in schema public grant all on sequences to anon, authenticated, service_role;
+alter default privileges in schema public grant all on functions to anon, authenticated, service_role;
+
+-- The hosted definitions: identity from either form of the request's claims.
+create or replace function auth.uid() returns uuid language sql stable as $$
+  select coalesce(
+    nullif(current_setting('request.jwt.claim.sub', true), ''),
+    nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
+  )::uuid
+$$;
+create or replace function auth.jwt() returns jsonb language sql stable as $$
+  select coalesce(nullif(current_setting('request.jwt.claims', true), ''), '{}')::jsonb
+$$;
+
+-- Where pg_cron is not to be had, its SQL surface. `scripts/stack/cron.ts` runs the jobs.
+do $$
+begin
+  if exists (select from pg_available_extensions where name = 'pg_cron') or to_regclass('cron.job') is not null then
+    return;
+  end if;
+
+  create schema cron;
+
+  create table cron.job (
+    jobid bigint generated always as identity primary key,
+    schedule text not null,
+    command text not null,
+    nodename text not null default 'localhost',
+    nodeport int not null default inet_server_port(),
+    database text not null default current_database(),
+    username text not null default current_user,
+    active boolean not null default true,
+    jobname text,
+    unique (jobname, username)
+  );
+
+  create table cron.job_run_details (
+    jobid bigint,
+    runid bigint generated always as identity primary key,
+    job_pid int,
+    database text,
+    username text,
+    command text,
+    status text,
+    return_message text,
+    start_time timestamptz,
+    end_time timestamptz
+  );
+
+  create function cron.schedule(job_name text, schedule text, command text) returns bigint language sql as $fn$
+    insert into cron.job (jobname, schedule, command) values ($1, $2, $3)
+    on conflict (jobname, username) do update set schedule = excluded.schedule, command = excluded.command, active = true
+    returning jobid
+  $fn$;
+
+  create function cron.schedule(schedule text, command text) returns bigint language sql as $fn$
+    insert into cron.job (schedule, command) values ($1, $2) returning jobid
+  $fn$;
+
+  create function cron.unschedule(job_id bigint) returns boolean language plpgsql as $fn$
+  begin
+    delete from cron.job where jobid = job_id;
+    if not found then
+      raise exception 'could not find valid entry for job ''%''', job_id;
+    end if;
+    return true;
+  end
+  $fn$;
+
+  create function cron.unschedule(job_name text) returns boolean language plpgsql as $fn$
+  begin
+    delete from cron.job where jobname = job_name and username = current_user;
+    if not found then
+      raise exception 'could not find valid entry for job ''%''', job_name;
+    end if;
+    return true;
+  end
+  $fn$;
+end
+$$;
+
+-- Which schemas the API exposes; the Supabase advisors read it from here.
+do $$
+begin
+  execute format('alter database %I set pgrst.db_schemas = %L', current_database(), 'public');
+end
+$$;

@@ -1,0 +1,130 @@
+import { Hono } from "hono";
+import { cors } from "hono/cors";
+import { proxy } from "hono/proxy";
+import { readFile } from "node:fs/promises";
+import postgres from "postgres";
+import { createApi } from "./api.ts";
+import { startCron } from "./cron.ts";
+import { startFunctions } from "./functions.ts";
+import { migrate } from "./migrate.ts";
+import { type PostgresKind, startPostgres } from "./postgres.ts";
+import { startServer } from "./server.ts";
+import { DEFAULT_PORT, PUBLISHABLE_KEY, SECRET_KEY } from "./settings.ts";
+import { startMailbox } from "./stand_ins/mailbox.ts";
+import { startModel } from "./stand_ins/model.ts";
+import { startWebhookSink } from "./stand_ins/webhook_sink.ts";
+
+export interface StackOptions {
+  postgres?: PostgresKind;
+  /** The port of the API; 0 takes any free one. */
+  port?: number;
+  /** Uses this database instead of a throwaway cluster. */
+  databaseUrl?: string | undefined;
+  log?: (line: string) => void;
+  /** Aborted: what has started is stopped again, and the start fails. */
+  signal?: AbortSignal;
+}
+
+/** What `npm run stack` prints. */
+export interface StackInfo {
+  url: string;
+  publishableKey: string;
+  secretKey: string;
+  databaseUrl: string;
+  mailboxUrl: string;
+  webhookSinkUrl: string;
+  modelUrl: string;
+}
+
+export interface Stack {
+  info: StackInfo;
+  stop(): Promise<void>;
+}
+
+/** Runs `step`, and keeps how to undo it. */
+type Keep = <T extends { stop(): Promise<void> }>(step: Promise<T> | T) => Promise<T>;
+
+/** Brings the whole local platform up, in the order in which each part needs the one before it. */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const { signal, log = () => {} } = options;
+  const stops: (() => Promise<void>)[] = [];
+  const keep: Keep = async (step) => {
+    const started = await step;
+    stops.push(started.stop);
+    signal?.throwIfAborted();
+    return started;
+  };
+  const stop = async () => {
+    for (const undo of stops.splice(0).reverse()) await undo();
+  };
+
+  try {
+    // The port first: when it is taken, that is known before anything else has started.
+    let handle: (request: Request) => Response | Promise<Response> = () => new Response("starting", { status: 503 });
+    const gateway = await keep(startServer((request) => handle(request), options.port ?? DEFAULT_PORT));
+    const mailbox = await keep(startMailbox());
+    const webhookSink = await keep(startWebhookSink());
+    const model = await keep(startModel());
+
+    log(options.databaseUrl ? "database: DATABASE_URL" : `starting Postgres (${options.postgres ?? "embedded"})`);
+    const databaseUrl =
+      options.databaseUrl ?? (await keep(startPostgres(options.postgres ?? "embedded"))).databaseUrl;
+    const sql = postgres(databaseUrl, { max: 5, onnotice: () => {} });
+    stops.push(() => sql.end());
+    const api = createApi({ databaseUrl, siteUrl: gateway.url, smtpPort: mailbox.smtpPort });
+    stops.push(() => api.close());
+    const [auth] = await sql`select to_regclass('auth.users') is not null as present`;
+    if (!auth?.present) await api.createAuthSchema();
+    await sql.unsafe(await readFile(new URL("platform.sql", import.meta.url), "utf8"));
+    signal?.throwIfAborted();
+
+    log("applying migrations (supabase db push)");
+    await migrate(databaseUrl);
+    await api.reloadSchema();
+    signal?.throwIfAborted();
+    const [cron] = await sql`select exists (select from pg_extension where extname = 'pg_cron') as present`;
+    if (!cron?.present) await keep(startCron(sql));
+
+    log("starting the edge functions (Deno)");
+    const functions = await keep(
+      startFunctions({
+        SUPABASE_URL: gateway.url,
+        SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: PUBLISHABLE_KEY }),
+        SUPABASE_SECRET_KEYS: JSON.stringify({ default: SECRET_KEY }),
+        OPENAI_BASE_URL: process.env.OPENAI_BASE_URL ?? `${model.url}/v1`,
+        OPENAI_API_KEY: process.env.OPENAI_API_KEY ?? "local",
+        CHAT_MODELS: process.env.CHAT_MODELS ?? "*",
+      }),
+    );
+    handle = gatewayRoutes(api.fetch, functions.url);
+    return {
+      info: {
+        url: gateway.url,
+        publishableKey: PUBLISHABLE_KEY,
+        secretKey: SECRET_KEY,
+        databaseUrl,
+        mailboxUrl: mailbox.url,
+        webhookSinkUrl: webhookSink.url,
+        modelUrl: model.url,
+      },
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function gatewayRoutes(api: (request: Request) => Promise<Response>, functionsUrl: string) {
+  const prefix = "/functions/v1";
+  const app = new Hono();
+  app.all(`${prefix}/*`, (c) => {
+    const { pathname, search } = new URL(c.req.url);
+    return proxy(functionsUrl + pathname.slice(prefix.length) + search, c.req);
+  });
+  app.use("*", cors());
+  app.all("/rest/v1/*", (c) => api(c.req.raw));
+  app.all("/auth/v1/*", (c) => api(c.req.raw));
+  app.get("/", (c) => c.json({ rest: "/rest/v1", auth: "/auth/v1", functions: prefix }));
+  return app.fetch;
+}

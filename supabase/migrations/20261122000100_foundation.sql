@@ -1,0 +1,100 @@
+-- Foundation: what every other domain stands on.
+--
+-- Two schemas. `public` holds the tables, under row level security with grants by name, and thin security invoker
+-- wrappers. `private`, which the API does not expose, holds the rules: security definer functions, counters, secrets'
+-- hashes. API roles may use `private`, and execute there only what a wrapper or a policy calls.
+--
+-- Functions are executable by everyone until that is revoked, and a Supabase project may grant them to its API roles
+-- by default as well: every function is followed by its own revoke from all four, then by its grants.
+
+create schema private;
+comment on schema private is 'The rules of Meterbase: functions, counters and hashes that the API does not expose.';
+grant usage on schema private to anon, authenticated, service_role;
+
+
+-- Ends the call with HTTP status p_status; p_reason is the stable name that clients branch on (CONTRIBUTING.md lists them).
+create function private.raise_error(p_status int, p_reason text, p_message text) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  raise exception using errcode = 'PT' || p_status, message = p_message, hint = p_reason;
+end
+$$;
+revoke all on function private.raise_error(int, text, text) from public, anon, authenticated, service_role;
+
+
+create function private.set_updated_at() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  new.updated_at := now();
+  return new;
+end
+$$;
+revoke all on function private.set_updated_at() from public, anon, authenticated, service_role;
+
+
+-- Makes the partition [p_from, p_to) of a table in `public` unless it is there. Created and then attached: creating it
+-- in place would wait for every open insert. One lock for all makers, so that two of them cannot wait for each other.
+create function private.ensure_partition(p_table name, p_partition name, p_from timestamptz, p_to timestamptz)
+returns void
+language plpgsql volatile set search_path = '' as $$
+begin
+  if to_regclass(format('private.%I', p_partition)) is not null then
+    return;
+  end if;
+  perform pg_advisory_xact_lock(hashtext('meterbase.ensure_partition'));
+  if to_regclass(format('private.%I', p_partition)) is not null then
+    return;
+  end if;
+  execute format(
+    'create table private.%I (like public.%I including defaults including constraints including indexes)',
+    p_partition, p_table
+  );
+  execute format('alter table private.%I enable row level security', p_partition);
+  execute format(
+    'alter table public.%I attach partition private.%I for values from (%L) to (%L)',
+    p_table, p_partition, p_from, p_to
+  );
+end
+$$;
+revoke all on function private.ensure_partition(name, name, timestamptz, timestamptz)
+  from public, anon, authenticated, service_role;
+
+
+-- The outbox ---------------------------------------------------------------------------------------------------------
+--
+-- Whatever must leave the database is a row here, written in the transaction of its cause and delivered afterwards:
+-- pending → sending (leased until locked_until) → sent | failed (again at next_attempt_at) → dead.
+
+create type public.notification_status as enum ('pending', 'sending', 'sent', 'failed', 'dead');
+
+create table public.alert_notifications (
+  id uuid primary key default gen_random_uuid(),
+  tenant_id uuid,
+  alert_id uuid,
+  channel_id uuid,
+  kind text not null,
+  recipient text,
+  payload jsonb not null default '{}',
+  status public.notification_status not null default 'pending',
+  attempts int not null default 0,
+  next_attempt_at timestamptz not null default now(),
+  locked_until timestamptz,
+  last_error text,
+  created_at timestamptz not null default now(),
+  sent_at timestamptz,
+  constraint alert_notifications_kind_known check (kind in ('alert', 'invite', 'billing')),
+  constraint alert_notifications_attempts_not_negative check (attempts >= 0),
+  constraint alert_notifications_leased_while_sending check ((status = 'sending') = (locked_until is not null)),
+  constraint alert_notifications_dated_when_sent check ((status = 'sent') = (sent_at is not null))
+);
+comment on table public.alert_notifications is
+  'The outbox: every message that has to leave, for alerts, invites and billing mails alike.';
+comment on column public.alert_notifications.payload is 'What to send. May hold a secret such as an invite token, so members do not read it.';
+
+alter table public.alert_notifications enable row level security;
+
+revoke all on public.alert_notifications from anon, authenticated, service_role;
+grant select on public.alert_notifications to service_role;
+
+create index alert_notifications_due on public.alert_notifications (next_attempt_at) where status in ('pending', 'failed');
+create index alert_notifications_by_tenant on public.alert_notifications (tenant_id, created_at desc);
