@@ -25,6 +25,15 @@ const json = (oid: number) => ({
   parse: JSON.parse,
 });
 
+// PostgREST answers with JSON as Postgres makes it: numbers, and timestamps in ISO 8601.
+const numeric = { to: 1700, from: [1700], serialize: String, parse: Number };
+const timestamptz = {
+  to: 1184,
+  from: [1184],
+  serialize: (value: unknown) => (value instanceof Date ? value.toISOString() : String(value)),
+  parse: (text: string) => text.replace(" ", "T").replace(/([+-]\d\d)$/, "$1:00"),
+};
+
 /** PostgREST- and Auth-compatible endpoints (`/rest/v1`, `/auth/v1`) over a database, in this process. */
 export function createApi({ databaseUrl, siteUrl, smtpPort }: ApiOptions): Api {
   process.env.LITE_TELEMETRY = "0";
@@ -35,7 +44,7 @@ export function createApi({ databaseUrl, siteUrl, smtpPort }: ApiOptions): Api {
     postgresOptions: {
       max: 20,
       onnotice: () => {},
-      types: { json: json(114), jsonb: json(3802) },
+      types: { json: json(114), jsonb: json(3802), numeric, timestamptz },
     },
   });
   // Otherwise it grants everything on every table to the API roles when it first meets row level security.

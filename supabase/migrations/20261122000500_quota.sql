@@ -337,6 +337,8 @@ declare
   v_windows private.quota_window[] := private.quota_windows(p_tenant_id, p_metric, p_subject, p_at);
   v_taken private.quota_window[] := '{}';
   v_window private.quota_window;
+  v_used bigint;
+  v_start timestamptz;
   v_allowed boolean := true;
   v_take private.quota_take;
 begin
@@ -353,18 +355,20 @@ begin
         where c.tenant_id = p_tenant_id and c.metric = p_metric
           and c.period = v_window.period and c.subject = v_window.subject
           and case when c.window_start < v_window.window_start then p_amount else c.used + p_amount end <= v_window.cap
-        returning c.used, c.window_start into v_window.used, v_window.window_start;
+        returning c.used, c.window_start into v_used, v_start;
         exit when found;
 
         insert into private.quota_counters as c (tenant_id, metric, period, subject, window_start, used)
         values (p_tenant_id, p_metric, v_window.period, v_window.subject, v_window.window_start, p_amount)
         on conflict do nothing
-        returning c.used into v_window.used;
+        returning c.used, c.window_start into v_used, v_start;
         exit when found;
       end loop;
 
-      v_allowed := found;
+      v_allowed := v_used is not null;
       exit when not v_allowed;
+      v_window.used := v_used;
+      v_window.window_start := v_start;
       v_taken := v_taken || v_window;
     end loop;
 

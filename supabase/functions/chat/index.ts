@@ -1,1 +1,22 @@
-export default { fetch: () => new Response("chat") };
+import { createRpc } from "../_shared/database.ts";
+import { ChatEnv, ProjectEnv } from "../_shared/env.ts";
+import { withErrors } from "../_shared/http.ts";
+import { handleChat } from "./handler.ts";
+import { openAiModel } from "./model.ts";
+
+const env = Deno.env.toObject();
+const project = ProjectEnv.parse(env);
+const settings = ChatEnv.parse(env);
+const model = openAiModel(settings);
+
+export default {
+  fetch: withErrors((request) =>
+    handleChat(request, {
+      rpc: (token) => createRpc(project.url, project.publishableKey, token),
+      model,
+      settings,
+      now: () => new Date(),
+      newId: () => crypto.randomUUID(),
+    }),
+  ),
+};

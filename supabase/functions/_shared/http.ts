@@ -1,0 +1,52 @@
+/** What every function answers with when it cannot do what was asked: `{ error: { code, message, hint? } }`. */
+export class ApiError extends Error {
+  readonly status: number;
+  /** Stable: what a client branches on. */
+  readonly code: string;
+  readonly hint: string | undefined;
+
+  constructor(status: number, code: string, message: string, hint?: string) {
+    super(message);
+    this.name = "ApiError";
+    this.status = status;
+    this.code = code;
+    this.hint = hint;
+  }
+
+  get body(): { error: { code: string; message: string; hint?: string } } {
+    return { error: { code: this.code, message: this.message, ...(this.hint && { hint: this.hint }) } };
+  }
+}
+
+export const corsHeaders = {
+  "access-control-allow-origin": "*",
+  "access-control-allow-headers": "authorization, apikey, content-type, x-client-info",
+  "access-control-allow-methods": "POST, OPTIONS",
+  "access-control-expose-headers": "retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset",
+};
+
+/** Answers pre-flight requests, adds the CORS headers, and turns what is thrown into the error body. */
+export function withErrors(handle: (request: Request) => Promise<Response>) {
+  return async (request: Request): Promise<Response> => {
+    if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: corsHeaders });
+    const response = await handle(request).catch((error: unknown) => {
+      if (error instanceof ApiError) return Response.json(error.body, { status: error.status });
+      log("error", "Unexpected error", { error: String(error) });
+      return Response.json(new ApiError(500, "internal_error", "Something went wrong.").body, { status: 500 });
+    });
+    for (const [name, value] of Object.entries(corsHeaders)) response.headers.set(name, value);
+    return response;
+  };
+}
+
+/** The token of `Authorization: Bearer …`; 401 without one. */
+export function bearerToken(request: Request): string {
+  const token = /^Bearer\s+(\S+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+  if (!token) throw new ApiError(401, "unauthorized", "Send a user's access token as Authorization: Bearer.");
+  return token;
+}
+
+/** One line of JSON on the function's log. */
+export function log(level: "info" | "warn" | "error", message: string, fields: Record<string, unknown> = {}): void {
+  console[level](JSON.stringify({ level, message, ...fields }));
+}

@@ -1,0 +1,75 @@
+import { z } from "zod";
+import type { Rpc } from "./database.ts";
+
+/** The answer to a quota question, for the tightest window: `public.quota_answer`. */
+export const Decision = z.object({
+  allowed: z.boolean(),
+  metric: z.string(),
+  period: z.enum(["minute", "hour", "day", "month", "none"]).nullable(),
+  limit_value: z.number().nullable(),
+  used: z.number().nullable(),
+  remaining: z.number().nullable(),
+  resets_at: z.string().nullable(),
+  reason: z.string().nullable(),
+  decision_id: z.string().nullable(),
+});
+export type Decision = z.infer<typeof Decision>;
+
+export const Reservation = Decision.extend({ reservation_id: z.string().nullable() });
+export type Reservation = z.infer<typeof Reservation>;
+
+const OneRow = z.tuple([z.unknown()]);
+const one = <T extends z.ZodType>(schema: T, rows: unknown): z.infer<T> => schema.parse(OneRow.parse(rows)[0]);
+
+export async function consume(rpc: Rpc, tenantId: string, metric: string): Promise<Decision> {
+  return one(Decision, await rpc("consume_quota", { tenant_id: tenantId, metric }));
+}
+
+export async function reserve(rpc: Rpc, tenantId: string, metric: string, amount: number): Promise<Reservation> {
+  return one(Reservation, await rpc("reserve_quota", { tenant_id: tenantId, metric, amount }));
+}
+
+/** Settling needs no more authority than the reservation's id, so `rpc` may be anybody's. */
+export async function settle(rpc: Rpc, id: string, amount: number, event?: Record<string, unknown>): Promise<Reservation> {
+  return one(
+    Reservation,
+    await rpc("settle_reservation", { reservation_id: id, actual_amount: amount, event: event ?? null }),
+  );
+}
+
+/** `X-RateLimit-*` of a limited decision; none where there is no limit. The reset is ISO 8601 in UTC. */
+export function rateLimitHeaders(decision: Decision | null): Record<string, string> {
+  if (!decision || decision.limit_value === null) return {};
+  return {
+    "x-ratelimit-limit": String(decision.limit_value),
+    "x-ratelimit-remaining": String(decision.remaining),
+    ...(decision.resets_at && { "x-ratelimit-reset": new Date(decision.resets_at).toISOString() }),
+  };
+}
+
+const ADVERB = { minute: "Per-minute ", hour: "Hourly ", day: "Daily ", month: "Monthly ", none: "" };
+
+/** The 429 of a denial: the seconds until asking again makes sense, in the body and as `Retry-After`. */
+export function quotaExceeded(decision: Decision, now: Date): Response {
+  const period = decision.period ?? "none";
+  const noun = decision.metric.replaceAll("_", " ");
+  const sentence = `${ADVERB[period]}${noun} limit exceeded: ${decision.limit_value}${period === "none" ? "" : `/${period}`}.`;
+  const message = `${sentence[0]?.toUpperCase()}${sentence.slice(1)} Upgrade your plan for more.`;
+  const retryAfter = decision.resets_at
+    ? Math.max(1, Math.ceil((new Date(decision.resets_at).getTime() - now.getTime()) / 1000))
+    : null;
+  const error = {
+    code: "quota_exceeded",
+    message,
+    hint: decision.reason,
+    metric: decision.metric,
+    decision_id: decision.decision_id,
+  };
+  return Response.json(
+    { error, retryAfter },
+    {
+      status: 429,
+      headers: { ...rateLimitHeaders(decision), ...(retryAfter !== null && { "retry-after": String(retryAfter) }) },
+    },
+  );
+}
