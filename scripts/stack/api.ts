@@ -1,20 +1,11 @@
 import { App } from "@supabase/lite";
 import { createPostgresConnection } from "@supabase/lite/postgres";
+import postgres from "postgres";
 import { JWT_SECRET, PUBLISHABLE_KEY, SECRET_KEY } from "./settings.ts";
 
 export interface Api {
   fetch(request: Request): Promise<Response>;
-  /** Creates what the Auth service keeps in the database. */
-  createAuthSchema(): Promise<void>;
-  /** Reads the database's schema anew; needed after migrations. */
-  reloadSchema(): Promise<void>;
-  close(): Promise<void>;
-}
-
-export interface ApiOptions {
-  databaseUrl: string;
-  siteUrl: string;
-  smtpPort: number;
+  stop(): Promise<void>;
 }
 
 // A JSON argument must reach Postgres as it came; the driver would encode the text a second time.
@@ -34,8 +25,44 @@ const timestamptz = {
   parse: (text: string) => text.replace(" ", "T").replace(/([+-]\d\d)$/, "$1:00"),
 };
 
-/** PostgREST- and Auth-compatible endpoints (`/rest/v1`, `/auth/v1`) over a database, in this process. */
-export function createApi({ databaseUrl, siteUrl, smtpPort }: ApiOptions): Api {
+/**
+ * PostgREST- and Auth-compatible endpoints (`/rest/v1`, `/auth/v1`) over a migrated database, in this process.
+ * Auth sends its mails to `smtpPort`.
+ */
+export function createApi(options: { databaseUrl: string; siteUrl: string; smtpPort: number }): Api {
+  logRefusalsInOneLine();
+  const connection = connect(options.databaseUrl);
+  const smtp = { enabled: true, host: "127.0.0.1", port: options.smtpPort, user: "local", pass: "local" };
+  const app = new App({
+    connection,
+    auth: {
+      enabled: true,
+      site_url: options.siteUrl,
+      jwt_secret: JWT_SECRET,
+      publishable_key: PUBLISHABLE_KEY,
+      secret_key: SECRET_KEY,
+      email: {
+        enable_signup: true,
+        enable_confirmations: false,
+        smtp: { ...smtp, admin_email: "auth@meterbase.local", sender_name: "Meterbase" },
+      },
+    },
+    options: { server: { admin: false } },
+  });
+  return { fetch: (request) => app.fetch(request), stop: () => connection.close() };
+}
+
+/** Creates what the Auth service keeps in the database: the `auth` schema. */
+export async function createAuthSchema(databaseUrl: string): Promise<void> {
+  const connection = connect(databaseUrl);
+  try {
+    await new App({ connection, auth: { enabled: true } }).ensureSystemSchema();
+  } finally {
+    await connection.close();
+  }
+}
+
+function connect(databaseUrl: string) {
   process.env.LITE_TELEMETRY = "0";
   const connection = createPostgresConnection({
     url: databaseUrl,
@@ -49,34 +76,15 @@ export function createApi({ databaseUrl, siteUrl, smtpPort }: ApiOptions): Api {
   });
   // Otherwise it grants everything on every table to the API roles when it first meets row level security.
   Object.assign(connection, { rlsState: "active" });
-  const app = new App({
-    connection,
-    auth: {
-      enabled: true,
-      site_url: siteUrl,
-      jwt_secret: JWT_SECRET,
-      publishable_key: PUBLISHABLE_KEY,
-      secret_key: SECRET_KEY,
-      email: {
-        enable_signup: true,
-        enable_confirmations: false,
-        smtp: {
-          enabled: true,
-          host: "127.0.0.1",
-          port: smtpPort,
-          user: "meterbase",
-          pass: "meterbase",
-          admin_email: "auth@meterbase.local",
-          sender_name: "Meterbase",
-        },
-      },
-    },
-    options: { server: { admin: false } },
-  });
-  return {
-    fetch: (request) => app.fetch(request),
-    createAuthSchema: () => app.ensureSystemSchema(),
-    reloadSchema: () => connection.clearSchemaCache(),
-    close: () => connection.close(),
+  return connection;
+}
+
+/** The API logs every refusal of the database with its stack, though the caller gets it as the answer. */
+function logRefusalsInOneLine(): void {
+  const { error } = console;
+  console.error = (...args: unknown[]) => {
+    const [first] = args;
+    if (first instanceof postgres.PostgresError) error(`api: ${first.code} ${first.hint ?? ""} ${first.message}`);
+    else error(...args);
   };
 }

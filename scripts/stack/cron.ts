@@ -1,5 +1,6 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { Cron } from "croner";
-import type { Sql } from "postgres";
+import postgres from "postgres";
 
 interface Job {
   jobid: string;
@@ -10,12 +11,17 @@ interface Job {
 
 /**
  * Runs the jobs of `cron.job` where platform.sql stands in for pg_cron: five-field patterns in UTC, and
- * pg_cron 1.5's `N seconds`. A job never overlaps itself. Jobs are re-read every second.
+ * pg_cron 1.5's `N seconds`. A job never overlaps itself. Jobs are re-read every second. Does nothing where the
+ * real extension is installed.
  */
-export function startCron(sql: Sql): { stop(): Promise<void> } {
+export async function startCron(databaseUrl: string): Promise<{ stop(): Promise<void> }> {
+  const sql = postgres(databaseUrl, { max: 5, onnotice: () => {} });
+  const [real] = await sql`select exists (select from pg_extension where extname = 'pg_cron') as present`;
+  if (real?.present) return { stop: () => sql.end() };
+
   const timers = new Map<string, { source: string; cron: Cron }>();
   const running = new Set<Promise<void>>();
-  let stopped = false;
+  const stopping = new AbortController();
 
   function schedule(job: Job): Cron {
     const seconds = /^(\d+) seconds?$/.exec(job.schedule)?.[1];
@@ -70,17 +76,18 @@ export function startCron(sql: Sql): { stop(): Promise<void> } {
   }
 
   const poll = (async () => {
-    while (!stopped) {
-      await refresh().catch((error) => stopped || console.error("cron:", error));
-      await new Promise((resolve) => setTimeout(resolve, 1_000));
+    while (!stopping.signal.aborted) {
+      await refresh().catch((error) => stopping.signal.aborted || console.error("cron:", error));
+      await sleep(1_000, undefined, { signal: stopping.signal }).catch(() => {});
     }
   })();
 
   return {
     async stop() {
-      stopped = true;
+      stopping.abort();
       for (const { cron } of timers.values()) cron.stop();
       await Promise.allSettled([poll, ...running]);
+      await sql.end();
     },
   };
 }

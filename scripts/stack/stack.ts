@@ -1,26 +1,19 @@
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { proxy } from "hono/proxy";
-import { readFile } from "node:fs/promises";
-import postgres from "postgres";
 import { createApi } from "./api.ts";
 import { startCron } from "./cron.ts";
+import { type DatabaseOptions, startDatabase } from "./database.ts";
 import { startFunctions } from "./functions.ts";
-import { migrate } from "./migrate.ts";
-import { type PostgresKind, startPostgres } from "./postgres.ts";
 import { startServer } from "./server.ts";
 import { DEFAULT_PORT, PUBLISHABLE_KEY, SECRET_KEY } from "./settings.ts";
 import { startMailbox } from "./stand_ins/mailbox.ts";
 import { startModel } from "./stand_ins/model.ts";
 import { startWebhookSink } from "./stand_ins/webhook_sink.ts";
 
-export interface StackOptions {
-  postgres?: PostgresKind;
+export interface StackOptions extends DatabaseOptions {
   /** The port of the API; 0 takes any free one. */
   port?: number;
-  /** Uses this database instead of a throwaway cluster. */
-  databaseUrl?: string | undefined;
-  log?: (line: string) => void;
   /** Aborted: what has started is stopped again, and the start fails. */
   signal?: AbortSignal;
 }
@@ -66,24 +59,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const webhookSink = await keep(startWebhookSink());
     const model = await keep(startModel());
 
-    log(options.databaseUrl ? "database: DATABASE_URL" : `starting Postgres (${options.postgres ?? "embedded"})`);
-    const databaseUrl =
-      options.databaseUrl ?? (await keep(startPostgres(options.postgres ?? "embedded"))).databaseUrl;
-    const sql = postgres(databaseUrl, { max: 5, onnotice: () => {} });
-    stops.push(() => sql.end());
-    const api = createApi({ databaseUrl, siteUrl: gateway.url, smtpPort: mailbox.smtpPort });
-    stops.push(() => api.close());
-    const [auth] = await sql`select to_regclass('auth.users') is not null as present`;
-    if (!auth?.present) await api.createAuthSchema();
-    await sql.unsafe(await readFile(new URL("platform.sql", import.meta.url), "utf8"));
-    signal?.throwIfAborted();
-
-    log("applying migrations (supabase db push)");
-    await migrate(databaseUrl);
-    await api.reloadSchema();
-    signal?.throwIfAborted();
-    const [cron] = await sql`select exists (select from pg_extension where extname = 'pg_cron') as present`;
-    if (!cron?.present) await keep(startCron(sql));
+    const { databaseUrl } = await keep(startDatabase(options));
+    const api = await keep(createApi({ databaseUrl, siteUrl: gateway.url, smtpPort: mailbox.smtpPort }));
+    await keep(startCron(databaseUrl));
 
     log("starting the edge functions (Deno)");
     const functions = await keep(

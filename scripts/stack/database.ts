@@ -1,0 +1,42 @@
+import { readFile } from "node:fs/promises";
+import postgres from "postgres";
+import { createAuthSchema } from "./api.ts";
+import { migrate } from "./migrate.ts";
+import { type PostgresKind, startPostgres } from "./postgres.ts";
+
+export interface DatabaseOptions {
+  postgres?: PostgresKind;
+  /** Uses this database instead of a throwaway cluster. */
+  databaseUrl?: string | undefined;
+  log?: (line: string) => void;
+}
+
+export interface Database {
+  databaseUrl: string;
+  stop(): Promise<void>;
+}
+
+/** A database as a Supabase project has it, with Meterbase's migrations and seed applied. */
+export async function startDatabase(options: DatabaseOptions = {}): Promise<Database> {
+  const { log = () => {}, postgres: kind = "embedded" } = options;
+  log(options.databaseUrl ? "using the database of DATABASE_URL" : `starting Postgres (${kind})`);
+  const cluster = options.databaseUrl
+    ? { databaseUrl: options.databaseUrl, stop: async () => {} }
+    : await startPostgres(kind);
+  try {
+    const sql = postgres(cluster.databaseUrl, { max: 1, onnotice: () => {} });
+    try {
+      const [auth] = await sql`select to_regclass('auth.users') is not null as present`;
+      if (!auth?.present) await createAuthSchema(cluster.databaseUrl);
+      await sql.unsafe(await readFile(new URL("platform.sql", import.meta.url), "utf8"));
+    } finally {
+      await sql.end();
+    }
+    log("applying migrations (supabase db push)");
+    await migrate(cluster.databaseUrl);
+    return cluster;
+  } catch (error) {
+    await cluster.stop();
+    throw error;
+  }
+}
