@@ -7,6 +7,9 @@
 -- Functions are executable by everyone until that is revoked, and a Supabase project may grant them to its API roles
 -- by default as well: every function is followed by its own revoke from all four, then by its grants.
 
+set lock_timeout = '5s';
+set statement_timeout = '60s';
+
 create schema private;
 comment on schema private is 'The rules of Meterbase: functions, counters and hashes that the API does not expose.';
 grant usage on schema private to anon, authenticated, service_role;

@@ -3,6 +3,9 @@
 -- No foreign keys, so that everything can be audited from the start and outlives what it speaks of. Times are the real
 -- `now()`, never a tenant's test clock.
 
+set lock_timeout = '5s';
+set statement_timeout = '60s';
+
 create type public.audit_actor as enum ('system', 'admin', 'tenant', 'visitor', 'api_key');
 create type public.audit_severity as enum ('info', 'warning', 'error', 'critical');
 create type public.audit_result as enum ('success', 'failure', 'partial');

@@ -4,6 +4,9 @@
 -- The service role, and database sessions without an API role (pg_cron, psql), may do everything; which of these is
 -- calling is read from the session's role, which a token cannot choose, never from a claim.
 
+set lock_timeout = '5s';
+set statement_timeout = '60s';
+
 create type public.tenant_status as enum ('active', 'suspended');
 create type public.member_role as enum ('owner', 'admin', 'editor', 'viewer');
 

@@ -5,6 +5,9 @@
 -- counted. A hard limit denies; a soft one allows and reports. An override (tenant_limits) replaces the plan's limit of
 -- its window or adds a window that the plan lacks. Entitlements are a view over both, so nothing has to be kept in step.
 
+set lock_timeout = '5s';
+set statement_timeout = '60s';
+
 create type public.metric_kind as enum ('counter', 'gauge');
 -- In the order in which windows are locked, see the quota domain.
 create type public.quota_period as enum ('minute', 'hour', 'day', 'month', 'none');
@@ -32,8 +35,11 @@ create policy everyone_reads_plans on public.billing_plans for select to anon, a
 create trigger audit_change after insert or update or delete on public.billing_plans
   for each row execute function private.audit_change('billing_plan', 'id');
 
+-- tenants is as new as this table.
 alter table public.tenants
+  -- squawk-ignore adding-foreign-key-constraint, constraint-missing-not-valid
   add constraint tenants_plan_id_fkey foreign key (plan_id) references public.billing_plans (id);
+-- squawk-ignore require-concurrent-index-creation
 create index tenants_by_plan on public.tenants (plan_id);
 
 create table public.plan_prices (

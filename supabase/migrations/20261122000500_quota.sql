@@ -13,6 +13,9 @@
 --
 -- `consume_quota` never records usage, and `record_usage` never takes quota.
 
+set lock_timeout = '5s';
+set statement_timeout = '60s';
+
 create type public.quota_answer as (
   allowed boolean,
   metric text,

@@ -7,6 +7,9 @@
 -- Events are partitioned by the UTC day on which they happened. Each call of record_usage leaves one row in usage_batches
 -- and stamps its events with it: the work list of the roll-ups.
 
+set lock_timeout = '5s';
+set statement_timeout = '60s';
+
 create table public.usage_event_types (
   id text primary key,
   description text not null,
@@ -128,27 +131,23 @@ select private.ensure_usage_partitions();
 -- A timestamp in ISO 8601 (without an offset: UTC), or null when it is none. A failed cast would end the whole call, so
 -- nothing is cast that has not been checked.
 create function private.parse_timestamp(p_text text) returns timestamptz
-language plpgsql immutable set search_path = '' as $$
+language plpgsql stable set search_path = '' as $$
 declare
-  v_parts text[] := regexp_match(
-    p_text,
-    '^((?:19|20)\d\d)-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])'
-      '[Tt ]([01]\d|2[0-3]):([0-5]\d):([0-5]\d(?:\.\d{1,12})?)(?:[Zz]|([+-](?:0\d|1[0-5])):?([0-5]\d))?$'
-  );
-  v_first date;
+  v_day int;
 begin
-  if v_parts is null then
+  if p_text is null or p_text !~ (
+    '^(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[T ]'
+    '(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-](?:0\d|1[0-5]):?[0-5]\d)?$'
+  ) then
     return null;
   end if;
-  v_first := make_date(v_parts[1]::int, v_parts[2]::int, 1);
-  if v_parts[3]::int > extract(day from v_first + interval '1 month' - interval '1 day') then
+  v_day := substr(p_text, 9, 2)::int;
+  if v_day > 28
+    and v_day > extract(day from (substr(p_text, 1, 7) || '-01')::date + interval '1 month' - interval '1 day')
+  then
     return null;
   end if;
-  return make_timestamptz(
-    v_parts[1]::int, v_parts[2]::int, v_parts[3]::int, v_parts[4]::int, v_parts[5]::int, v_parts[6]::float8, 'UTC'
-  ) - make_interval(
-    mins => coalesce(v_parts[7]::int * 60 + sign(v_parts[7]::int + 0.5)::int * v_parts[8]::int, 0)
-  );
+  return case when p_text ~ '(?:Z|[+-]\d\d:?\d\d)$' then p_text else p_text || 'Z' end::timestamptz;
 end
 $$;
 revoke all on function private.parse_timestamp(text) from public, anon, authenticated, service_role;
@@ -171,14 +170,16 @@ create type private.checked_event as (
 
 -- A JSON number within [p_min, p_max], a whole one if asked: null when it is, else why not. Absent is fine.
 create function private.number_fault(p_value jsonb, p_min numeric, p_max numeric, p_is_whole boolean) returns text
-language sql immutable set search_path = '' as $$
-  select case
+language plpgsql immutable set search_path = '' as $$
+begin
+  return case
     when p_value is null or p_value = 'null' then null
     when jsonb_typeof(p_value) <> 'number' then 'not_a_number'
-    when p_min >= 0 and p_value::numeric < 0 then 'negative_amount'
+    when p_value::numeric < 0 then 'negative_amount'
     when p_value::numeric not between p_min and p_max then 'out_of_range'
     when p_is_whole and p_value::numeric <> trunc(p_value::numeric) then 'not_an_integer'
-  end
+  end;
+end
 $$;
 revoke all on function private.number_fault(jsonb, numeric, numeric, boolean)
   from public, anon, authenticated, service_role;
@@ -261,9 +262,12 @@ begin
         when i.event -> 'event_timestamp' is null or i.event -> 'event_timestamp' = 'null' then p_at
         else private.parse_timestamp(i.event ->> 'event_timestamp')
       end
+      offset 0 -- or each mention of the column would parse again
     ) as p (event_timestamp)
     left join public.usage_event_types t on t.id = i.event ->> 'event_type'
-    cross join lateral (select private.event_fault(i.event, p.event_timestamp, t.id is not null, p_at)) as f (fault)
+    cross join lateral (
+      select private.event_fault(i.event, p.event_timestamp, t.id is not null, p_at) offset 0
+    ) as f (fault)
   );
 
   perform private.ensure_usage_partition(d.day)

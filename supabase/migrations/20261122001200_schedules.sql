@@ -1,5 +1,8 @@
 -- Schedules: every job of pg_cron. A job calls one function and does nothing else; times are UTC.
 
+set lock_timeout = '5s';
+set statement_timeout = '60s';
+
 do $$
 begin
   if to_regclass('cron.job') is null then

@@ -42,4 +42,30 @@ $$;
 create function tests.act_as_owner() returns void language sql as $$
   select set_config('role', 'none', true), set_config('request.jwt.claims', '', true)
 $$;
+-- How a statement fails for whoever is acting: its SQLSTATE and, where there is one, its reason (the hint); null when it
+-- succeeds. throws_ok() does not see the hint.
+create function tests.error_of(p_statement text) returns text language plpgsql as $$
+declare
+  v_hint text;
+begin
+  execute p_statement;
+  return null;
+exception when others then
+  get stacked diagnostics v_hint = pg_exception_hint;
+  return concat_ws(' ', sqlstate, nullif(v_hint, ''));
+end
+$$;
+
+-- The plan of a statement for whoever is acting.
+create function tests.plan_of(p_statement text) returns text language plpgsql as $$
+declare
+  v_line text;
+  v_plan text := '';
+begin
+  for v_line in execute 'explain (costs off) ' || p_statement loop
+    v_plan := v_plan || v_line || e'\n';
+  end loop;
+  return v_plan;
+end
+$$;
 grant execute on all functions in schema tests to anon, authenticated, service_role;

@@ -1,0 +1,47 @@
+import type { PostgrestError } from "@supabase/supabase-js";
+
+/** Anything that Meterbase refuses or cannot do. A denied quota is no error: it is an answer with `allowed: false`. */
+export class MeterbaseError extends Error {
+  /** Stable reason, such as `metric_not_found`; CONTRIBUTING.md lists them. */
+  readonly code: string;
+  /** HTTP status; 0 when no answer came. */
+  readonly status: number;
+  /** What the database adds, such as which constraint was broken. */
+  readonly hint: string | undefined;
+
+  constructor(code: string, status: number, message: string, hint?: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+    this.status = status;
+    this.hint = hint;
+  }
+}
+
+/** 400: the arguments are not acceptable. */
+export class InvalidRequestError extends MeterbaseError {}
+/** 401 or 403: not signed in, or not allowed to. */
+export class PermissionError extends MeterbaseError {}
+/** 404: the tenant, metric, plan or reservation does not exist. */
+export class NotFoundError extends MeterbaseError {}
+/** 409: it contradicts what was done before, such as an idempotency key used for another request. */
+export class ConflictError extends MeterbaseError {}
+/** The database could not be asked: no connection, or a 5xx. Retrying may help. */
+export class UnavailableError extends MeterbaseError {}
+
+const CLASSES: Record<number, typeof MeterbaseError> = {
+  400: InvalidRequestError,
+  401: PermissionError,
+  403: PermissionError,
+  404: NotFoundError,
+  409: ConflictError,
+};
+
+/** The error for a failed call of the data API: `hint` carries the reason that the database raised. */
+export function toMeterbaseError(error: PostgrestError, status: number): MeterbaseError {
+  const unavailable = status === 0 || status >= 500;
+  const Class = unavailable ? UnavailableError : (CLASSES[status] ?? MeterbaseError);
+  const isReason = /^PT\d{3}$/.test(error.code ?? "") && error.hint;
+  const code = isReason ? error.hint : error.code || (unavailable ? "unavailable" : "unknown");
+  return new Class(code, status, error.message, error.details || undefined, { cause: error });
+}

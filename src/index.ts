@@ -1,0 +1,25 @@
+import type { Client } from "./client.ts";
+import { Quota } from "./quota.ts";
+import { Usage } from "./usage.ts";
+
+/** Meterbase over a supabase-js client: what its methods may do is what the client's session may. */
+export interface Meterbase {
+  readonly usage: Usage;
+  readonly quota: Quota;
+}
+
+/**
+ * @example
+ * const mb = createMeterbase(createClient<Database>(url, publishableKey));
+ * const decision = await mb.quota.consumeQuota(tenantId, "tokens", { amount: 150 });
+ * if (!decision.allowed) return tooManyRequests(decision.resets_at);
+ */
+export function createMeterbase(client: Client): Meterbase {
+  return { usage: new Usage(client), quota: new Quota(client) };
+}
+
+export type { Client } from "./client.ts";
+export type { Database } from "./database.types.ts";
+export * from "./errors.ts";
+export * from "./quota.ts";
+export * from "./usage.ts";

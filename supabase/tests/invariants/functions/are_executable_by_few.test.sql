@@ -1,0 +1,65 @@
+begin;
+select plan(7);
+
+create temp view executables as
+select n.nspname, p.proname, r.rolname
+from pg_proc p
+join pg_namespace n on n.oid = p.pronamespace
+cross join (values ('anon'), ('authenticated'), ('service_role')) as r (rolname)
+where n.nspname in ('public', 'private') and has_function_privilege(r.rolname, p.oid, 'execute')
+  and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e');
+
+select is_empty(
+  $$ select p.oid::regprocedure
+     from pg_proc p cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+     where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace) and a.grantee = 0 $$,
+  'nothing is executable by everyone'
+);
+select set_eq(
+  $$ select proname::text from executables where nspname = 'private' and rolname = 'anon' $$,
+  array['release_reservation', 'settle_reservation'],
+  'anon executes only what an id authorises'
+);
+select set_eq(
+  $$ select proname::text from executables where nspname = 'private' and rolname = 'authenticated' $$,
+  array[
+    'check_tenant_quota', 'consume_quota', 'create_tenant', 'get_quota_status', 'get_today_usage', 'has_permission',
+    'is_platform_admin', 'record_usage', 'release_reservation', 'reserve_quota', 'set_custom_quota',
+    'settle_reservation', 'tenant_ids_with'
+  ],
+  'a signed-in user executes what wrappers and policies call'
+);
+select set_eq(
+  $$ select proname::text from executables where nspname = 'private' and rolname = 'service_role' $$,
+  array[
+    'check_tenant_quota', 'consume_quota', 'create_tenant', 'get_quota_status', 'get_today_usage', 'record_usage',
+    'release_reservation', 'reserve_quota', 'set_custom_quota', 'settle_reservation'
+  ],
+  'the service role executes what wrappers call'
+);
+-- A project's default privileges give every new function of `public` to anon.
+select set_eq(
+  $$ select proname::text from executables where nspname = 'public' and rolname = 'anon' $$,
+  array['release_reservation', 'settle_reservation'],
+  'anon has no wrapper by default'
+);
+select is_empty(
+  $$ select w.proname, w.rolname from executables w
+     where w.nspname = 'public'
+       and not exists (
+         select from executables p where p.nspname = 'private' and p.proname = w.proname and p.rolname = w.rolname
+       ) $$,
+  'who may call a wrapper may call what it calls'
+);
+select is_empty(
+  $$ select p.proname, p.rolname from executables p
+     where p.nspname = 'private'
+       and exists (select from pg_proc where pronamespace = 'public'::regnamespace and proname = p.proname)
+       and not exists (
+         select from executables w where w.nspname = 'public' and w.proname = p.proname and w.rolname = p.rolname
+       ) $$,
+  'and the other way round'
+);
+
+select * from finish();
+rollback;
