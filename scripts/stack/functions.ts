@@ -1,8 +1,11 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
 import { projectRoot } from "./migrate.ts";
 import { freePort, run, startGuarded } from "./process.ts";
+
+const DENO_NOISE = /^(Watcher |deno serve: )/;
 
 /** The Deno binary itself: its npm launcher would not pass a signal on. */
 export async function denoBin(): Promise<string> {
@@ -24,8 +27,9 @@ export async function startFunctions(env: Record<string, string>): Promise<{ url
     // While it watches, Deno outlives a SIGTERM: it would wait for the next change of a file.
     { signal: "KILL", cwd: projectRoot, env: { ...process.env, ...env, NO_COLOR: "1" } },
   );
-  guarded.child.stdout?.pipe(process.stderr, { end: false });
-  guarded.child.stderr?.pipe(process.stderr, { end: false });
+  for (const output of [guarded.child.stdout, guarded.child.stderr]) {
+    if (output) createInterface(output).on("line", (line) => DENO_NOISE.test(line) || console.error(line));
+  }
 
   const url = `http://127.0.0.1:${port}`;
   let ended = false;

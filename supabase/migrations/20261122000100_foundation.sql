@@ -45,7 +45,8 @@ begin
     return;
   end if;
   perform pg_advisory_xact_lock(hashtext('meterbase.ensure_partition'));
-  if to_regclass(format('private.%I', p_partition)) is not null then
+  -- Asked anew of the table itself: to_regclass may remember that there was none before the wait.
+  if exists (select from pg_catalog.pg_class where relname = p_partition and relnamespace = 'private'::regnamespace) then
     return;
   end if;
   execute format(

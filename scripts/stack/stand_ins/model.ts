@@ -18,7 +18,8 @@ const tokens = (text: string) => Math.ceil(text.length / 4);
 /**
  * An OpenAI-compatible `POST /v1/chat/completions` whose answer is a function of the request: the same
  * messages give the same words and the same usage. The model `fail-<status>` fails with that HTTP status;
- * `cut` ends its stream without usage after half of the answer.
+ * `cut` ends its stream without usage after half of the answer, and `endless` streams for a minute unless its reader
+ * goes away.
  */
 export function startModel(): Promise<Server> {
   const app = new Hono();
@@ -62,6 +63,10 @@ export function startModel(): Promise<Server> {
         await chunk([{ index: 0, delta: { content: word }, finish_reason: null }]);
       }
       if (cut) return;
+      for (let i = 0; request.model === "endless" && i < 3_000 && !stream.aborted; i++) {
+        await chunk([{ index: 0, delta: { content: " more" }, finish_reason: null }]);
+        await stream.sleep(20);
+      }
       await chunk([{ index: 0, delta: {}, finish_reason: "stop" }]);
       if (request.stream_options?.include_usage) await chunk([], { usage });
       await stream.writeSSE({ data: "[DONE]" });

@@ -185,9 +185,8 @@ for (const [metric, question, steps] of [
     const answered = await chat({ answers: { [question]: [denial(metric)] } });
     assert.equal(answered.response.status, 429);
     assert.deepEqual(answered.steps, steps);
-    const [event] = answered.calls.at(-1)?.args.events as Record<string, unknown>[];
-    assert.equal(event?.api_status_code, 429);
-    assert.equal(event?.tokens_consumed, 0);
+    const { events } = answered.calls.at(-1)?.args as { events: Record<string, unknown>[] };
+    assert.deepEqual([events[0]?.api_status_code, events[0]?.tokens_consumed], [429, 0]);
   });
 }
 

@@ -9,7 +9,8 @@ update public.memberships set role = 'editor' where user_id = tests.user_id('ann
 delete from public.memberships where user_id = tests.user_id('ann');
 
 select set_eq(
-  $$ select event_type, tenant_id, entity_id, old_values ->> 'role', new_values ->> 'role' from public.audit_events $$,
+  $$ select event_type, tenant_id, entity_id, old_values ->> 'role' as old, new_values ->> 'role' as new
+     from public.audit_events $$,
   $$ values
        ('membership_created', tests.tenant_id('acme'), tests.user_id('ann')::text, null, 'viewer'),
        ('membership_updated', tests.tenant_id('acme'), tests.user_id('ann')::text, 'viewer', 'editor'),
@@ -22,7 +23,7 @@ select set_custom_quota(tests.tenant_id('acme'), 'tokens', 5);
 select set_custom_quota(tests.tenant_id('acme'), 'tokens', 6);
 delete from public.tenant_limits;
 select set_eq(
-  $$ select event_type, tenant_id, entity_id, old_values ->> 'limit_value', new_values ->> 'limit_value'
+  $$ select event_type, tenant_id, entity_id, old_values ->> 'limit_value' as old, new_values ->> 'limit_value' as new
      from public.audit_events $$,
   $$ values
        ('tenant_limit_created', tests.tenant_id('acme'), 'tokens', null, '5'),

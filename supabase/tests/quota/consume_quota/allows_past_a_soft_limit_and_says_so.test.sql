@@ -1,0 +1,25 @@
+begin;
+select plan(4);
+
+select tests.create_tenant('acme', 'trial');
+update public.plan_limits set enforcement = 'soft' where plan_id = 'trial' and metric = 'tokens';
+
+select is(
+  (select (allowed, used, remaining, reason)::text from consume_quota(tests.tenant_id('acme'), 'tokens', 10000)),
+  '(t,10000,0,)', 'within the limit nothing is said'
+);
+select is(
+  (select (allowed, limit_value, used, remaining, reason)::text from consume_quota(tests.tenant_id('acme'), 'tokens', 5)),
+  '(t,10000,10005,0,soft_limit_exceeded)', 'past it, it is allowed and reported'
+);
+select is_empty('select from public.quota_decisions', 'without a receipt');
+
+insert into public.tenant_limits (tenant_id, metric, period, limit_value)
+values (tests.tenant_id('acme'), 'tokens', 'month', 10006);
+select is(
+  (select (allowed, period, reason)::text from consume_quota(tests.tenant_id('acme'), 'tokens', 10007)),
+  '(f,month,quota_exceeded)', 'a hard window beside it still denies'
+);
+
+select * from finish();
+rollback;
