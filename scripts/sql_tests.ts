@@ -27,7 +27,8 @@ try {
 /** Adds pgTAP, as an extension or as the plain SQL that it is, and the tests' helpers. */
 async function prepare(databaseUrl: string): Promise<void> {
   const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
-  const [pgtap] = await sql`select exists (select from pg_available_extensions where name = 'pgtap') as available`;
+  const [pgtap] =
+    await sql`select exists (select from pg_available_extensions where name = 'pgtap') as available`;
   if (pgtap?.available) {
     await sql`create extension pgtap with schema extensions`;
   } else {

@@ -28,9 +28,15 @@ export async function callRows<Name extends keyof Functions, Row extends z.ZodTy
   if (error) throw toMeterbaseError(error, status);
   const parsed = row.array().safeParse(data);
   if (!parsed.success) {
-    throw new MeterbaseError("unexpected_answer", status, `${name} answered with something else than expected`, undefined, {
-      cause: parsed.error,
-    });
+    throw new MeterbaseError(
+      "unexpected_answer",
+      status,
+      `${name} answered with something else than expected`,
+      undefined,
+      {
+        cause: parsed.error,
+      },
+    );
   }
   return parsed.data;
 }

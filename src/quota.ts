@@ -132,7 +132,11 @@ export class Quota {
    * Ends a reservation with what was really used (0 or more, also more than reserved); the usage event, if given, is
    * recorded in the same transaction. The id is the authority: no session is needed.
    */
-  settleReservation(reservationId: string, actualAmount: number, event?: UsageEvent): Promise<QuotaReservation> {
+  settleReservation(
+    reservationId: string,
+    actualAmount: number,
+    event?: UsageEvent,
+  ): Promise<QuotaReservation> {
     const args = {
       reservation_id: reservationId,
       actual_amount: actualAmount,

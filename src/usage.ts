@@ -6,7 +6,15 @@ import type { Json } from "./database.types.ts";
 export type UsageEvent = {
   /** Unique per tenant: the same id again within 32 days is the same event. 1 to 255 characters. */
   event_id: string;
-  event_type: "api_call" | "chat_message" | "embedding" | "search" | "kb_ingest" | "data_export" | "ai_request" | (string & {});
+  event_type:
+    | "api_call"
+    | "chat_message"
+    | "embedding"
+    | "search"
+    | "kb_ingest"
+    | "data_export"
+    | "ai_request"
+    | (string & {});
   /** ISO 8601, at most 30 days old; now when absent. */
   event_timestamp?: string;
   /** Whom it is counted for. Only the service role names one; a user is always themselves. */

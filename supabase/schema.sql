@@ -295,17 +295,17 @@ CREATE FUNCTION private.audit(p_tenant_id uuid, p_event_type text, p_action text
     SET search_path TO ''
     AS $$
 declare
-  v_headers jsonb := coalesce(nullif(current_setting('request.headers', true), ''), '{}');
+  v_headers jsonb := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::jsonb;
   v_actor public.audit_actor;
   v_event_id uuid;
 begin
-  v_actor := case
+  v_actor := (case
     when private.is_trusted() then 'system'
     when auth.jwt() ? 'api_key' then 'api_key'
     when auth.uid() is null then 'visitor'
     when private.is_platform_admin() then 'admin'
     else 'tenant'
-  end;
+  end)::public.audit_actor;
   perform private.ensure_audit_partitions(0);
 
   insert into public.audit_events (
@@ -553,7 +553,8 @@ begin
     return;
   end if;
   perform pg_advisory_xact_lock(hashtext('meterbase.ensure_partition'));
-  if to_regclass(format('private.%I', p_partition)) is not null then
+  -- Asked anew of the table itself: to_regclass may remember that there was none before the wait.
+  if exists (select from pg_catalog.pg_class where relname = p_partition and relnamespace = 'private'::regnamespace) then
     return;
   end if;
   execute format(
@@ -725,7 +726,7 @@ begin
     count(*) filter (where e.event_type = 'search'),
     coalesce(sum(e.tokens_consumed), 0),
     coalesce(sum(e.cost_usd), 0),
-    null, null, 0,
+    null::bigint, null::bigint, 0,
     count(*) filter (where e.is_failure),
     coalesce(round(count(*) filter (where e.is_failure)::numeric / nullif(count(e.api_status_code), 0), 6), 0),
     coalesce((
@@ -856,44 +857,42 @@ $$;
 -- Name: number_fault(jsonb, numeric, numeric, boolean); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.number_fault(p_value jsonb, p_min numeric, p_max numeric, p_is_whole boolean) RETURNS text
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
     AS $$
-  select case
+begin
+  return case
     when p_value is null or p_value = 'null' then null
     when jsonb_typeof(p_value) <> 'number' then 'not_a_number'
-    when p_min >= 0 and p_value::numeric < 0 then 'negative_amount'
+    when p_value::numeric < 0 then 'negative_amount'
     when p_value::numeric not between p_min and p_max then 'out_of_range'
     when p_is_whole and p_value::numeric <> trunc(p_value::numeric) then 'not_an_integer'
-  end
+  end;
+end
 $$;
 
 -- Name: parse_timestamp(text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.parse_timestamp(p_text text) RETURNS timestamp with time zone
-    LANGUAGE plpgsql IMMUTABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $_$
 declare
-  v_parts text[] := regexp_match(
-    p_text,
-    '^((?:19|20)\d\d)-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])'
-      '[Tt ]([01]\d|2[0-3]):([0-5]\d):([0-5]\d(?:\.\d{1,12})?)(?:[Zz]|([+-](?:0\d|1[0-5])):?([0-5]\d))?$'
-  );
-  v_first date;
+  v_day int;
 begin
-  if v_parts is null then
+  if p_text is null or p_text !~ (
+    '^(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[T ]'
+    '(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-](?:0\d|1[0-5]):?[0-5]\d)?$'
+  ) then
     return null;
   end if;
-  v_first := make_date(v_parts[1]::int, v_parts[2]::int, 1);
-  if v_parts[3]::int > extract(day from v_first + interval '1 month' - interval '1 day') then
+  v_day := substr(p_text, 9, 2)::int;
+  if v_day > 28
+    and v_day > extract(day from (substr(p_text, 1, 7) || '-01')::date + interval '1 month' - interval '1 day')
+  then
     return null;
   end if;
-  return make_timestamptz(
-    v_parts[1]::int, v_parts[2]::int, v_parts[3]::int, v_parts[4]::int, v_parts[5]::int, v_parts[6]::float8, 'UTC'
-  ) - make_interval(
-    mins => coalesce(v_parts[7]::int * 60 + sign(v_parts[7]::int + 0.5)::int * v_parts[8]::int, 0)
-  );
+  return case when p_text ~ '(?:Z|[+-]\d\d:?\d\d)$' then p_text else p_text || 'Z' end::timestamptz;
 end
 $_$;
 
@@ -985,7 +984,7 @@ $$;
 -- Name: raise_error(integer, text, text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.raise_error(p_status integer, p_reason text, p_message text) RETURNS void
-    LANGUAGE plpgsql IMMUTABLE
+    LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 begin
@@ -1055,9 +1054,12 @@ begin
         when i.event -> 'event_timestamp' is null or i.event -> 'event_timestamp' = 'null' then p_at
         else private.parse_timestamp(i.event ->> 'event_timestamp')
       end
+      offset 0 -- or each mention of the column would parse again
     ) as p (event_timestamp)
     left join public.usage_event_types t on t.id = i.event ->> 'event_type'
-    cross join lateral (select private.event_fault(i.event, p.event_timestamp, t.id is not null, p_at)) as f (fault)
+    cross join lateral (
+      select private.event_fault(i.event, p.event_timestamp, t.id is not null, p_at) offset 0
+    ) as f (fault)
   );
 
   perform private.ensure_usage_partition(d.day)
@@ -1304,7 +1306,7 @@ CREATE FUNCTION private.take_quota(p_tenant_id uuid, p_metric text, p_amount big
     AS $$
 declare
   v_windows private.quota_window[] := private.quota_windows(p_tenant_id, p_metric, p_subject, p_at);
-  v_taken private.quota_window[] := '{}';
+  v_taken private.quota_window[] := array[]::private.quota_window[];
   v_window private.quota_window;
   v_used bigint;
   v_start timestamptz;

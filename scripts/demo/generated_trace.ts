@@ -1,5 +1,5 @@
-import { mix } from "../import/zipf.ts";
 import { formatTimestamp, type TraceRow } from "../import/trace.ts";
+import { mix } from "../import/zipf.ts";
 
 // Every 5th percentile of a production conversation service's hour: the Azure LLM inference trace 2023 (Patel et al.,
 // "Splitwise", ISCA 2024; CC-BY). Its two columns are all but uncorrelated (r = -0.11).
@@ -16,14 +16,20 @@ export function generateTrace(count: number, seed = 1): TraceRow[] {
   let at = Date.UTC(2026, 0, 1) * 1000;
   return Array.from({ length: count }, (_, i) => {
     at += Math.round((-Math.log(1 - uniform()) / REQUESTS_PER_SECOND) * 1_000_000);
-    const row = { line: i + 2, at, contextTokens: quantile(CONTEXT, uniform()), generatedTokens: quantile(GENERATED, uniform()) };
+    const row = {
+      line: i + 2,
+      at,
+      contextTokens: quantile(CONTEXT, uniform()),
+      generatedTokens: quantile(GENERATED, uniform()),
+    };
     return row;
   });
 }
 
 export function formatTrace(rows: TraceRow[]): string {
   const lines = rows.map(
-    (row) => `${formatTimestamp(row.at).slice(0, -1).replace("T", " ")},${row.contextTokens},${row.generatedTokens}`,
+    (row) =>
+      `${formatTimestamp(row.at).slice(0, -1).replace("T", " ")},${row.contextTokens},${row.generatedTokens}`,
   );
   return `TIMESTAMP,ContextTokens,GeneratedTokens\r\n${lines.join("\r\n")}\r\n`;
 }

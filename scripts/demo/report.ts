@@ -12,9 +12,18 @@ export function renderReport(result: DemoResult): string {
     style: { head: [], border: [] },
   });
   for (const row of result.usage) {
-    const quota = result.quota.filter((entry) => entry.tenant === row.tenant && entry.used > 0).map(renderQuota);
+    const quota = result.quota
+      .filter((entry) => entry.tenant === row.tenant && entry.used > 0)
+      .map(renderQuota);
     const cost = row.cost ? `$${row.cost.toFixed(4)}` : "";
-    table.push([row.tenant, row.plan, number(row.events), number(row.tokens), cost, quota.join("\n") || pc.dim("none")]);
+    table.push([
+      row.tenant,
+      row.plan,
+      number(row.events),
+      number(row.tokens),
+      cost,
+      quota.join("\n") || pc.dim("none"),
+    ]);
   }
   return table.toString();
 }

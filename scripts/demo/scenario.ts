@@ -41,7 +41,9 @@ export async function runScenario(info: StackInfo, log: (line: string) => void):
   const created = await user.rpc("create_tenant", { name: "Demo", plan_id: "trial" });
   if (created.error) throw new Error(`create_tenant: ${created.error.message}`);
   const demo = created.data;
-  log(`created the tenant "${demo.name}" on the trial plan: 10,000 tokens a day, 100 messages a day, 30 requests a minute`);
+  log(
+    `created the tenant "${demo.name}" on the trial plan: 10,000 tokens a day, 100 messages a day, 30 requests a minute`,
+  );
 
   const chat = { sent: 0, allowed: 0, denied: 0 };
   let denial = "";
@@ -50,7 +52,11 @@ export async function runScenario(info: StackInfo, log: (line: string) => void):
     chat.sent++;
     const response = await fetch(`${info.url}/functions/v1/chat`, {
       method: "POST",
-      headers: { authorization: `Bearer ${token}`, apikey: info.publishableKey, "content-type": "application/json" },
+      headers: {
+        authorization: `Bearer ${token}`,
+        apikey: info.publishableKey,
+        "content-type": "application/json",
+      },
       body: JSON.stringify({ tenant_id: demo.id, message }),
     });
     const body = (await response.json()) as { error?: { message: string } };

@@ -54,8 +54,18 @@ export async function importTrace(options: ImportOptions): Promise<ImportResult>
   const faults = [...trace.malformed];
   const inFlight = new Set<Promise<void>>();
 
-  async function send(tenantId: string, batch: { line: number; tokens: number; event: UsageEvent }[]): Promise<void> {
-    const result = await retrying(() => mb.usage.recordUsage(tenantId, batch.map(({ event }) => event)), signal);
+  async function send(
+    tenantId: string,
+    batch: { line: number; tokens: number; event: UsageEvent }[],
+  ): Promise<void> {
+    const result = await retrying(
+      () =>
+        mb.usage.recordUsage(
+          tenantId,
+          batch.map(({ event }) => event),
+        ),
+      signal,
+    );
     total.sent += batch.length;
     total.tokens += batch.reduce((sum, { tokens }) => sum + tokens, 0);
     total.accepted += result.accepted;

@@ -7,7 +7,9 @@ import { type ImportResult, importTrace } from "./import_trace.ts";
 const SHOWN_FAULTS = 20;
 
 const program = new Command("import")
-  .description("Import a language model trace (TIMESTAMP,ContextTokens,GeneratedTokens) as usage events, over HTTP.")
+  .description(
+    "Import a language model trace (TIMESTAMP,ContextTokens,GeneratedTokens) as usage events, over HTTP.",
+  )
   .argument("<file.csv>")
   .option("--tenants <number>", "how many tenants share the rows", positiveInteger, 50)
   .option("--url <url>", "of the project", process.env.SUPABASE_URL ?? `http://127.0.0.1:${DEFAULT_PORT}`)
@@ -55,7 +57,8 @@ function report(result: ImportResult): void {
   const number = (value: number) => value.toLocaleString("en-US");
   console.log(
     [
-      result.sent < result.rows && `stopped after ${number(result.sent)} of ${number(result.rows)} rows; run it again to go on`,
+      result.sent < result.rows &&
+        `stopped after ${number(result.sent)} of ${number(result.rows)} rows; run it again to go on`,
       `accepted    ${number(result.accepted)}`,
       `duplicates  ${number(result.duplicates)}`,
       `rejected    ${number(result.rejected)}`,

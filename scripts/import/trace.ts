@@ -25,13 +25,24 @@ const HEADER = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"];
  */
 export async function* readTrace(path: string): AsyncGenerator<TraceRow | MalformedRow> {
   // No quoting: a stray quote would swallow the rows after it.
-  const parser = parse({ bom: true, quote: null, trim: true, info: true, relax_column_count: true, skip_empty_lines: true });
+  const parser = parse({
+    bom: true,
+    quote: null,
+    trim: true,
+    info: true,
+    relax_column_count: true,
+    skip_empty_lines: true,
+  });
   const input = createReadStream(path);
   input.once("error", (error) => parser.destroy(error));
   let isHeader = true;
-  for await (const { record, info } of input.pipe(parser) as AsyncIterable<{ record: string[]; info: { lines: number } }>) {
+  for await (const { record, info } of input.pipe(parser) as AsyncIterable<{
+    record: string[];
+    info: { lines: number };
+  }>) {
     if (isHeader) {
-      if (record.join() !== HEADER.join()) throw new Error(`${path} is no trace: its header is not ${HEADER.join()}`);
+      if (record.join() !== HEADER.join())
+        throw new Error(`${path} is no trace: its header is not ${HEADER.join()}`);
       isHeader = false;
     } else {
       yield parseRow(record, info.lines);
@@ -42,7 +53,8 @@ export async function* readTrace(path: string): AsyncGenerator<TraceRow | Malfor
 
 export function parseRow(record: string[], line: number): TraceRow | MalformedRow {
   const [timestamp = "", context = "", generated = ""] = record;
-  if (record.length !== HEADER.length) return { line, fault: `${record.length} columns instead of ${HEADER.length}` };
+  if (record.length !== HEADER.length)
+    return { line, fault: `${record.length} columns instead of ${HEADER.length}` };
   const at = parseTimestamp(timestamp);
   if (at === null) return { line, fault: `TIMESTAMP is no date and time: ${timestamp}` };
   const contextTokens = parseCount(context);
@@ -58,7 +70,8 @@ function parseCount(text: string): number | null {
 }
 
 function parseTimestamp(text: string): number | null {
-  const [, date, time, fraction = ""] = /^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d{1,7}))?Z?$/.exec(text) ?? [];
+  const [, date, time, fraction = ""] =
+    /^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d{1,7}))?Z?$/.exec(text) ?? [];
   const seconds = new Date(`${date}T${time}Z`);
   // JavaScript rolls February 30 over into March; such a date is none.
   if (Number.isNaN(seconds.getTime()) || !seconds.toISOString().startsWith(`${date}T${time}`)) return null;
@@ -83,7 +96,13 @@ export interface TraceSummary {
 
 /** Reads a whole trace once: what an import has to know before its first row. */
 export async function summarizeTrace(path: string): Promise<TraceSummary> {
-  const summary: TraceSummary = { id: "", rows: 0, malformed: [], tokens: 0, lastAt: Number.NEGATIVE_INFINITY };
+  const summary: TraceSummary = {
+    id: "",
+    rows: 0,
+    malformed: [],
+    tokens: 0,
+    lastAt: Number.NEGATIVE_INFINITY,
+  };
   for await (const row of readTrace(path)) {
     if ("fault" in row) {
       summary.malformed.push(row);

@@ -5,7 +5,10 @@
 export function zipf(count: number, exponent = 1.1): (number: number) => number {
   const cumulative: number[] = [];
   let total = 0;
-  for (let k = 0; k < count; k++) cumulative.push((total += 1 / (k + 1) ** exponent));
+  for (let k = 0; k < count; k++) {
+    total += 1 / (k + 1) ** exponent;
+    cumulative.push(total);
+  }
   return (number) => {
     const target = (mix(number) / 2 ** 32) * total;
     const place = cumulative.findIndex((sum) => target < sum);

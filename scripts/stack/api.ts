@@ -84,7 +84,8 @@ function logRefusalsInOneLine(): void {
   const { error } = console;
   console.error = (...args: unknown[]) => {
     const [first] = args;
-    if (first instanceof postgres.PostgresError) error(`api: ${first.code} ${first.hint ?? ""} ${first.message}`);
+    if (first instanceof postgres.PostgresError)
+      error(`api: ${first.code} ${first.hint ?? ""} ${first.message}`);
     else error(...args);
   };
 }

@@ -13,11 +13,13 @@ export const postgresOption = new Option(
   .default("embedded");
 
 export function portOption(standard = DEFAULT_PORT): Option {
-  return new Option("--port <number>", "port of the API; 0 takes any free one").default(standard).argParser((text) => {
-    const port = Number(text);
-    if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new InvalidArgumentError("0 to 65535");
-    return port;
-  });
+  return new Option("--port <number>", "port of the API; 0 takes any free one")
+    .default(standard)
+    .argParser((text) => {
+      const port = Number(text);
+      if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new InvalidArgumentError("0 to 65535");
+      return port;
+    });
 }
 
 export interface PlatformOptions {

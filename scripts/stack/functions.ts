@@ -16,7 +16,9 @@ export async function denoBin(): Promise<string> {
 }
 
 /** Serves the edge functions by Deno and starts them anew when a file of theirs changes. */
-export async function startFunctions(env: Record<string, string>): Promise<{ url: string; stop(): Promise<void> }> {
+export async function startFunctions(
+  env: Record<string, string>,
+): Promise<{ url: string; stop(): Promise<void> }> {
   const port = await freePort();
   const serve = ["serve", "--host", "127.0.0.1", "--port", String(port), "--no-prompt", "--no-clear-screen"];
   const permissions = ["--allow-net", "--allow-env", "--allow-read"];

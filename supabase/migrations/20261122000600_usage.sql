@@ -436,7 +436,7 @@ begin
     count(*) filter (where e.event_type = 'search'),
     coalesce(sum(e.tokens_consumed), 0),
     coalesce(sum(e.cost_usd), 0),
-    null, null, 0,
+    null::bigint, null::bigint, 0,
     count(*) filter (where e.is_failure),
     coalesce(round(count(*) filter (where e.is_failure)::numeric / nullif(count(e.api_status_code), 0), 6), 0),
     coalesce((

@@ -96,7 +96,9 @@ test("several windows are taken together: none is left ahead of the others", asy
   await mb.quota.setCustomQuota(tenantId, "tokens", 50, "month");
   const clients = Array.from({ length: 16 }, connect);
   const granted = await race(16, 100, async (client) => {
-    const [row] = await (clients[client] as Sql)`select allowed from public.consume_quota(${tenantId}, 'tokens', 1)`;
+    const [row] = await (clients[
+      client
+    ] as Sql)`select allowed from public.consume_quota(${tenantId}, 'tokens', 1)`;
     return row?.allowed;
   });
   expect(granted.filter(Boolean)).toHaveLength(50);
@@ -111,7 +113,9 @@ test("the same idempotency key at once is granted once", async () => {
   const tenantId = await tenantWith("tokens", 1_000);
   for (let round = 1; round <= scaled(10, 100); round++) {
     const idempotencyKey = randomUUID();
-    const decisions = await race(8, 8, () => mb.quota.consumeQuota(tenantId, "tokens", { amount: 5, idempotencyKey }));
+    const decisions = await race(8, 8, () =>
+      mb.quota.consumeQuota(tenantId, "tokens", { amount: 5, idempotencyKey }),
+    );
     expect(new Set(decisions.map((decision) => JSON.stringify(decision))).size).toBe(1);
     expect(await usedOf(tenantId, "tokens")).toBe(round * 5);
   }
@@ -120,7 +124,9 @@ test("the same idempotency key at once is granted once", async () => {
 test("a key's last grant is replayed to a racer that finds the quota full", async () => {
   const tenantId = await tenantWith("tokens", 5);
   const idempotencyKey = randomUUID();
-  const decisions = await race(16, 32, () => mb.quota.consumeQuota(tenantId, "tokens", { amount: 5, idempotencyKey }));
+  const decisions = await race(16, 32, () =>
+    mb.quota.consumeQuota(tenantId, "tokens", { amount: 5, idempotencyKey }),
+  );
   expect(decisions.every((decision) => decision.allowed)).toBe(true);
   expect(await usedOf(tenantId, "tokens")).toBe(5);
 });
@@ -133,7 +139,8 @@ test("a reservation settles once, however many try", async () => {
   );
   expect(outcomes.filter((outcome) => outcome.status === "fulfilled")).toHaveLength(1);
   for (const outcome of outcomes) {
-    if (outcome.status === "rejected") expect(outcome.reason).toMatchObject({ status: 409, code: "reservation_settled" });
+    if (outcome.status === "rejected")
+      expect(outcome.reason).toMatchObject({ status: 409, code: "reservation_settled" });
   }
   expect(await usedOf(tenantId, "tokens")).toBe(40);
 });

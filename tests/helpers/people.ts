@@ -27,7 +27,10 @@ export type Tenant = Database["public"]["Tables"]["tenants"]["Row"];
 
 /** A tenant of somebody, or of nobody with the secret key. */
 export async function createTenant(client: Client, plan = "trial"): Promise<Tenant> {
-  const { data, error } = await client.rpc("create_tenant", { name: `Tenant ${randomUUID()}`, plan_id: plan });
+  const { data, error } = await client.rpc("create_tenant", {
+    name: `Tenant ${randomUUID()}`,
+    plan_id: plan,
+  });
   if (error) throw new Error(`create_tenant: ${error.message}`);
   return data;
 }

@@ -28,7 +28,12 @@ async function events() {
 }
 
 test("an answer is metered: quota, usage event and headers agree with what the model reports", async () => {
-  const response = await chat(person.token, { tenant_id: tenant.id, message: "Hello", session_id: "s-1", model: "gpt-4o-mini" });
+  const response = await chat(person.token, {
+    tenant_id: tenant.id,
+    message: "Hello",
+    session_id: "s-1",
+    model: "gpt-4o-mini",
+  });
   expect(response.status).toBe(200);
   const body = await response.json();
   expect(body).toMatchObject({ session_id: "s-1", message: expect.stringMatching(/\w/) });
@@ -38,7 +43,11 @@ test("an answer is metered: quota, usage event and headers agree with what the m
 
   const { total_tokens, prompt_tokens, completion_tokens } = body.usage;
   expect(total_tokens).toBe(prompt_tokens + completion_tokens);
-  expect(body.quota).toMatchObject({ metric: "tokens", used: total_tokens, remaining: 10_000 - total_tokens });
+  expect(body.quota).toMatchObject({
+    metric: "tokens",
+    used: total_tokens,
+    remaining: 10_000 - total_tokens,
+  });
   expect(await used()).toMatchObject({ tokens: total_tokens, chat_messages: 1, api_calls: 1 });
 
   const [event, ...others] = await events();
@@ -76,7 +85,12 @@ test("a streamed answer comes in pieces and is metered the same", async () => {
 
 test("a model that fails costs nothing and leaves a failed event", async () => {
   for (const stream of [false, true]) {
-    const response = await chat(person.token, { tenant_id: tenant.id, message: "Hello", model: "fail-503", stream });
+    const response = await chat(person.token, {
+      tenant_id: tenant.id,
+      message: "Hello",
+      model: "fail-503",
+      stream,
+    });
     expect(response.status).toBe(502);
     expect((await response.json()).error.code).toBe("model_failed");
   }

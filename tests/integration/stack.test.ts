@@ -28,7 +28,7 @@ const starters: Starter[] = [];
 /** Runs the command behind `npm run stack`. */
 async function launch(...args: string[]): Promise<Starter> {
   const folder = await mkdtemp(join(tmpdir(), "meterbase-stack-test-"));
-  await chmod(folder, 0o755); // Postgres enters it as another user where the tests run as root
+  await chmod(folder, 0o1777); // as /tmp is: Postgres is another user where the tests run as root
   const child = spawn(process.execPath, ["--import", "tsx", "scripts/stack/main.ts", ...args], {
     cwd: root,
     env: { ...process.env, TMPDIR: folder, DATABASE_URL: "" },

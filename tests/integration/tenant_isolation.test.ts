@@ -30,7 +30,8 @@ beforeAll(async () => {
 
 describe("a user of another tenant", () => {
   test.each(TENANT_TABLES)("reads nothing of %s, whose owner does", async (table, column) => {
-    const read = ({ client }: Person) => (client as unknown as SupabaseClient).from(table).select("*").eq(column, tenant.id);
+    const read = ({ client }: Person) =>
+      (client as unknown as SupabaseClient).from(table).select("*").eq(column, tenant.id);
     const own = await read(owner);
     expect(own.error).toBeNull();
     expect(own.data?.length).toBeGreaterThan(0);
@@ -40,7 +41,11 @@ describe("a user of another tenant", () => {
   });
 
   test("changes nothing", async () => {
-    const renamed = await stranger.client.from("tenants").update({ name: "taken" }).eq("id", tenant.id).select();
+    const renamed = await stranger.client
+      .from("tenants")
+      .update({ name: "taken" })
+      .eq("id", tenant.id)
+      .select();
     expect(renamed.data).toEqual([]);
     const joined = await stranger.client
       .from("memberships")
@@ -74,7 +79,9 @@ test("an owner cannot write what only functions may", async () => {
   const { client } = owner;
   const upgraded = await client.from("tenants").update({ plan_id: "enterprise" }).eq("id", tenant.id);
   expect(upgraded.status).toBe(403);
-  const limit = await client.from("tenant_limits").insert({ tenant_id: tenant.id, metric: "tokens", period: "day" });
+  const limit = await client
+    .from("tenant_limits")
+    .insert({ tenant_id: tenant.id, metric: "tokens", period: "day" });
   expect(limit.status).toBe(403);
   const forged = await client.from("tenant_usage_realtime").delete().eq("tenant_id", tenant.id);
   expect(forged.status).toBe(403);

@@ -32,7 +32,9 @@ export function withErrors(handle: (request: Request) => Promise<Response>) {
     const response = await handle(request).catch((error: unknown) => {
       if (error instanceof ApiError) return Response.json(error.body, { status: error.status });
       log("error", "Unexpected error", { error: String(error) });
-      return Response.json(new ApiError(500, "internal_error", "Something went wrong.").body, { status: 500 });
+      return Response.json(new ApiError(500, "internal_error", "Something went wrong.").body, {
+        status: 500,
+      });
     });
     for (const [name, value] of Object.entries(corsHeaders)) response.headers.set(name, value);
     return response;
@@ -47,6 +49,10 @@ export function bearerToken(request: Request): string {
 }
 
 /** One line of JSON on the function's log. */
-export function log(level: "info" | "warn" | "error", message: string, fields: Record<string, unknown> = {}): void {
+export function log(
+  level: "info" | "warn" | "error",
+  message: string,
+  fields: Record<string, unknown> = {},
+): void {
   console[level](JSON.stringify({ level, message, ...fields }));
 }

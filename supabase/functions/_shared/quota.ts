@@ -19,18 +19,29 @@ export const Reservation = Decision.extend({ reservation_id: z.string().nullable
 export type Reservation = z.infer<typeof Reservation>;
 
 const OneRow = z.tuple([z.unknown()]);
-const one = <T extends z.ZodType>(schema: T, rows: unknown): z.infer<T> => schema.parse(OneRow.parse(rows)[0]);
+const one = <T extends z.ZodType>(schema: T, rows: unknown): z.infer<T> =>
+  schema.parse(OneRow.parse(rows)[0]);
 
 export async function consume(rpc: Rpc, tenantId: string, metric: string): Promise<Decision> {
   return one(Decision, await rpc("consume_quota", { tenant_id: tenantId, metric }));
 }
 
-export async function reserve(rpc: Rpc, tenantId: string, metric: string, amount: number): Promise<Reservation> {
+export async function reserve(
+  rpc: Rpc,
+  tenantId: string,
+  metric: string,
+  amount: number,
+): Promise<Reservation> {
   return one(Reservation, await rpc("reserve_quota", { tenant_id: tenantId, metric, amount }));
 }
 
 /** Settling needs no more authority than the reservation's id, so `rpc` may be anybody's. */
-export async function settle(rpc: Rpc, id: string, amount: number, event?: Record<string, unknown>): Promise<Reservation> {
+export async function settle(
+  rpc: Rpc,
+  id: string,
+  amount: number,
+  event?: Record<string, unknown>,
+): Promise<Reservation> {
   return one(
     Reservation,
     await rpc("settle_reservation", { reservation_id: id, actual_amount: amount, event: event ?? null }),
@@ -69,7 +80,10 @@ export function quotaExceeded(decision: Decision, now: Date): Response {
     { error, retryAfter },
     {
       status: 429,
-      headers: { ...rateLimitHeaders(decision), ...(retryAfter !== null && { "retry-after": String(retryAfter) }) },
+      headers: {
+        ...rateLimitHeaders(decision),
+        ...(retryAfter !== null && { "retry-after": String(retryAfter) }),
+      },
     },
   );
 }

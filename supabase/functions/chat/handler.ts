@@ -47,7 +47,8 @@ export async function handleChat(request: Request, deps: ChatDeps): Promise<Resp
     throw new ApiError(400, "model_not_allowed", `The model "${model}" is not offered here.`);
   }
   const messages: Message[] = body.messages ?? [{ role: "user", content: body.message ?? "" }];
-  const estimate = estimateTokens(...messages.map((message) => message.content)) + deps.settings.estimatedTokens;
+  const estimate =
+    estimateTokens(...messages.map((message) => message.content)) + deps.settings.estimatedTokens;
 
   const call = new MeteredCall(deps, token, { ...body, model });
   const denial = await call.admit(estimate);

@@ -79,7 +79,8 @@ export class MeteredCall {
       return decision;
     }
     // The answer is there and the tokens stay held: say it, and let the caller have the answer.
-    if (settled.status === "rejected") log("error", "Chat settlement failed", { error: String(settled.reason) });
+    if (settled.status === "rejected")
+      log("error", "Chat settlement failed", { error: String(settled.reason) });
     return null;
   }
 

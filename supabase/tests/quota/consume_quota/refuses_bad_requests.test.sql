@@ -18,7 +18,7 @@ select is(pg_temp.consume('-1'), 'PT400 invalid_amount', 'less than nothing');
 select is(pg_temp.consume('9007199254740992'), 'PT400 invalid_amount', 'more than JSON holds exactly');
 select is(pg_temp.consume(null), 'PT400 invalid_amount', 'no amount');
 select is(pg_temp.consume('9007199254740991'), null, 'but not what is merely too much');
-select is(pg_temp.consume('1', 'tokens'), 'PT404 metric_not_found', 'an unknown metric');
+select is(pg_temp.consume('1', 'nonsense'), 'PT404 metric_not_found', 'an unknown metric');
 select is(pg_temp.consume('1', null), 'PT404 metric_not_found', 'no metric');
 select is(pg_temp.consume('1', p_key => ''), 'PT400 invalid_idempotency_key', 'an empty key');
 select is(pg_temp.consume('1', p_key => repeat('k', 256)), 'PT400 invalid_idempotency_key', 'a key too long');

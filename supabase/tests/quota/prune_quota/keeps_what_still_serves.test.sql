@@ -1,0 +1,31 @@
+begin;
+select plan(4);
+
+select tests.create_tenant('acme', 'trial');
+create temp table age as select * from (values ('old', interval '1 second'), ('recent', interval '-1 second')) as a (name, over);
+
+insert into private.quota_grants (tenant_id, idempotency_key, metric, amount, subject, answer, created_at)
+select tests.tenant_id('acme'), name, 'tokens', 1, '', null::public.reservation_answer, now() - interval '48 hours' - over
+from age;
+insert into private.quota_reservations (tenant_id, metric, subject, amount, windows, status, expires_at, created_at, closed_at)
+select tests.tenant_id('acme'), 'tokens', name, 1, '{}', status, now() - interval '50 days', now() - interval '60 days',
+  case when status <> 'open' then now() - interval '48 hours' - over end
+from age, unnest(array['open', 'settled', 'released', 'expired']) status;
+insert into public.quota_decisions
+  (tenant_id, metric, period, subject, amount, allowed, used, window_start, windows, plan_id, created_at)
+select tests.tenant_id('acme'), 'tokens', 'day', name, 1, false, 1, now(), '[]', 'trial', now() - interval '30 days' - over
+from age;
+
+select private.prune_quota();
+select set_eq('select idempotency_key from private.quota_grants', array['recent'], 'keys are kept for 48 hours');
+select set_eq(
+  'select subject, status from private.quota_reservations',
+  $$ values ('old', 'open'), ('recent', 'open'), ('recent', 'settled'), ('recent', 'released'), ('recent', 'expired') $$,
+  'closed reservations for 48 hours, open ones until they are closed'
+);
+select set_eq('select subject from public.quota_decisions', array['recent'], 'receipts for 30 days');
+select tests.act_as_service_role();
+select throws_ok('select private.prune_quota()', '42501', null, 'no API role prunes');
+
+select * from finish();
+rollback;
