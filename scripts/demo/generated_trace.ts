@@ -1,12 +1,11 @@
 import { formatTimestamp, type TraceRow } from "../import/trace.ts";
 import { mix } from "../import/zipf.ts";
 
-// Every 5th percentile of a production conversation service's hour: the Azure LLM inference trace 2023 (Patel et al.,
-// "Splitwise", ISCA 2024; CC-BY). Its two columns are all but uncorrelated (r = -0.11).
-// biome-ignore format: one line each
-const CONTEXT = [2, 181, 207, 372, 387, 396, 403, 414, 703, 984, 1020, 1045, 1071, 1097, 1130, 1189, 1315, 1877, 2735, 4083, 14050];
-// biome-ignore format: one line each
-const GENERATED = [7, 41, 54, 67, 77, 85, 91, 96, 103, 113, 129, 151, 177, 217, 384, 395, 400, 411, 424, 451, 1000];
+// A production conversation service's hour at these shares of its requests: the Azure LLM inference trace 2023 (Patel et
+// al., "Splitwise", ISCA 2024; CC-BY). Its two columns are all but uncorrelated (r = -0.11).
+const SHARES = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1];
+const CONTEXT = [2, 207, 387, 403, 703, 1020, 1071, 1130, 1315, 2735, 4083, 4142, 14050];
+const GENERATED = [7, 54, 77, 91, 103, 129, 177, 384, 400, 424, 451, 601, 1000];
 const REQUESTS_PER_SECOND = 19_366 / 3_502;
 
 /** A trace of `count` requests with the sizes and the rate of a real one; the same seed gives the same trace. */
@@ -34,10 +33,13 @@ export function formatTrace(rows: TraceRow[]): string {
   return `TIMESTAMP,ContextTokens,GeneratedTokens\r\n${lines.join("\r\n")}\r\n`;
 }
 
-/** The value at `share` (0 to 1) of a distribution given by evenly spaced percentiles. */
-function quantile(percentiles: number[], share: number): number {
-  const position = share * (percentiles.length - 1);
-  const below = percentiles[Math.floor(position)] ?? 0;
-  const above = percentiles[Math.ceil(position)] ?? below;
-  return Math.round(below + (above - below) * (position % 1));
+/** The value below which `share` (0 to 1) of a distribution lies. */
+function quantile(values: number[], share: number): number {
+  const above = Math.max(
+    1,
+    SHARES.findIndex((bound) => share <= bound),
+  );
+  const [from = 0, to = 1] = SHARES.slice(above - 1, above + 1);
+  const [low = 0, high = 0] = values.slice(above - 1, above + 1);
+  return Math.round(low + ((high - low) * (share - from)) / (to - from));
 }

@@ -1,0 +1,125 @@
+import { randomUUID } from "node:crypto";
+import { beforeAll, expect, test } from "vitest";
+import { supabaseClient } from "../../scripts/supabase_client.ts";
+import { createMeterbase, type Meterbase, QuotaStatus } from "../../src/index.ts";
+import { createTenant, service, signUp, type Tenant } from "../helpers/people.ts";
+
+let mb: Meterbase;
+let tenant: Tenant;
+
+beforeAll(async () => {
+  const { client } = await signUp();
+  tenant = await createTenant(client);
+  mb = createMeterbase(client);
+});
+
+test("every method of quota gives back what the database answers", async () => {
+  const taken = await mb.quota.consumeQuota(tenant.id, "embeddings", {
+    amount: 40,
+    idempotencyKey: randomUUID(),
+  });
+  expect(taken).toMatchObject({
+    allowed: true,
+    period: "day",
+    limit_value: 50,
+    used: 40,
+    remaining: 10,
+    reason: null,
+  });
+  expect(await mb.quota.checkTenantQuota(tenant.id, "embeddings", { amount: 11 })).toMatchObject({
+    allowed: false,
+    reason: "quota_exceeded",
+    used: 40,
+    decision_id: null,
+  });
+  const held = await mb.quota.reserveQuota(tenant.id, "embeddings", 10, { ttlSeconds: 60 });
+  expect(held).toMatchObject({ allowed: true, used: 50, remaining: 0, reservation_id: expect.any(String) });
+  const denied = await mb.quota.consumeQuota(tenant.id, "embeddings");
+  expect(denied).toMatchObject({ allowed: false, decision_id: expect.any(String) });
+  const settled = await mb.quota.settleReservation(held.reservation_id as string, 3, {
+    event_id: "settled",
+    event_type: "embedding",
+    quantity: 3,
+  });
+  expect(settled).toMatchObject({ used: 43, reservation_id: held.reservation_id });
+  const released = await mb.quota.reserveQuota(tenant.id, "embeddings", 5);
+  expect(await mb.quota.releaseReservation(released.reservation_id as string)).toMatchObject({ used: 43 });
+
+  const status = await mb.quota.getQuotaStatus(tenant.id);
+  expect(status.find((entry) => entry.metric === "embeddings")).toEqual(
+    QuotaStatus.parse({
+      metric: "embeddings",
+      unit: "embedding",
+      kind: "counter",
+      period: "day",
+      per: "tenant",
+      limit_value: 50,
+      used: 43,
+      remaining: 7,
+      percentage: 86,
+      band: "warning",
+      resets_at: taken.resets_at,
+      enforcement: "hard",
+      is_override: false,
+    }),
+  );
+  const custom = await createMeterbase(service).quota.setCustomQuota(tenant.id, "embeddings", null, "month");
+  expect(custom).toMatchObject({ metric: "embeddings", period: "month", per: "tenant", limit_value: null });
+});
+
+test("usage is recorded once and read back", async () => {
+  const events = [
+    {
+      event_id: "a",
+      event_type: "api_call",
+      api_status_code: 200,
+      api_response_time_ms: 12.5,
+      tokens_consumed: 7,
+    },
+    { event_id: "b", event_type: "api_call", api_status_code: 500 },
+    { event_id: "a", event_type: "api_call" },
+    { event_id: "c", event_type: "walk" },
+  ];
+  expect(await mb.usage.recordUsage(tenant.id, events)).toEqual({
+    accepted: 2,
+    duplicates: 1,
+    rejected: [{ index: 3, reason: "unknown_event_type", field: "event_type", event_id: "c" }],
+  });
+  expect(await mb.usage.recordUsage(tenant.id, events.slice(0, 2))).toMatchObject({
+    accepted: 0,
+    duplicates: 2,
+  });
+  expect(await mb.usage.getTodayUsage(tenant.id)).toMatchObject({
+    api_calls_total: 2,
+    api_calls_failed: 1,
+    api_latency_avg_ms: 12.5,
+    total_tokens_used: 7,
+    error_rate: 0.5,
+  });
+});
+
+test("misuse is a typed error with a stable code", async () => {
+  await expect(mb.quota.consumeQuota(tenant.id, "naps")).rejects.toMatchObject({
+    name: "NotFoundError",
+    code: "metric_not_found",
+    status: 404,
+  });
+  await expect(mb.quota.consumeQuota(tenant.id, "tokens", { amount: -5 })).rejects.toMatchObject({
+    name: "InvalidRequestError",
+    code: "invalid_amount",
+  });
+  const key = { idempotencyKey: randomUUID() };
+  await mb.quota.consumeQuota(tenant.id, "tokens", { amount: 1, ...key });
+  await expect(mb.quota.consumeQuota(tenant.id, "tokens", { amount: 2, ...key })).rejects.toMatchObject({
+    name: "ConflictError",
+    code: "idempotency_key_reused",
+  });
+});
+
+test("a database that is away is its own kind of error", async () => {
+  const nowhere = createMeterbase(supabaseClient("http://127.0.0.1:9", "sb_publishable_none"));
+  await expect(nowhere.quota.consumeQuota(tenant.id, "tokens")).rejects.toMatchObject({
+    name: "UnavailableError",
+    status: 0,
+  });
+});
