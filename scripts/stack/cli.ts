@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { PostgresKind } from "./postgres.ts";
-import { stopAllGuarded } from "./process.ts";
+import { breakOff } from "./process.ts";
 import { DEFAULT_PORT } from "./settings.ts";
 import { type Stack, type StackOptions, startStack } from "./stack.ts";
 
@@ -38,29 +38,33 @@ export async function withStack(
   const controller = new AbortController();
   const { signal } = controller;
   const stopped = untilStopped(signal);
-  process.on("SIGINT", () => controller.abort(new Error("stopped")));
-  process.on("SIGTERM", () => controller.abort(new Error("stopped")));
+  let starting = true;
+  const end = () => {
+    controller.abort(new Error("stopped"));
+    if (starting) breakOff().catch(() => {}); // the start reports what went wrong
+  };
+  process.on("SIGINT", end);
+  process.on("SIGTERM", end);
   const stackOptions: StackOptions = {
     ...options,
     databaseUrl: process.env.DATABASE_URL || undefined,
     log: (line) => console.error(`· ${line}`),
     signal,
   };
-  let stack: Stack | undefined;
-  const work = async () => {
-    stack = await startStack(stackOptions);
-    await use(stack, signal);
-  };
   try {
-    await Promise.race([work(), stopped]);
+    const stack = await startStack(stackOptions);
+    starting = false;
+    try {
+      await Promise.race([use(stack, signal), stopped]);
+    } finally {
+      await stack.stop();
+    }
   } catch (error) {
     if (!signal.aborted) {
       console.error(error instanceof Error ? error.message : error);
       process.exitCode = 1;
     }
   }
-  await stack?.stop();
-  await stopAllGuarded();
   process.exit();
 }
 

@@ -27,7 +27,9 @@ export async function startCron(databaseUrl: string): Promise<{ stop(): Promise<
     const seconds = /^(\d+) seconds?$/.exec(job.schedule)?.[1];
     const options = { timezone: "UTC", protect: true, ...(seconds && { interval: Number(seconds) }) };
     return new Cron(seconds ? "* * * * * *" : job.schedule, options, () => {
-      const run = execute(job).finally(() => running.delete(run));
+      const run = execute(job)
+        .catch((error) => console.error(`cron: run of job ${job.jobid}:`, error)) // the database is out of reach
+        .finally(() => running.delete(run));
       running.add(run);
       return run;
     });
@@ -49,7 +51,7 @@ export async function startCron(databaseUrl: string): Promise<{ stop(): Promise<
     } catch (error) {
       await finish("failed", error instanceof Error ? error.message : String(error));
     } finally {
-      await connection`reset role`;
+      await connection.unsafe("rollback; reset role"); // whatever state the job left it in
       connection.release();
     }
   }

@@ -8,6 +8,8 @@ export interface DatabaseOptions {
   postgres?: PostgresKind;
   /** Uses this database instead of a throwaway cluster. */
   databaseUrl?: string | undefined;
+  /** Whether commits of the throwaway cluster wait for the disk, as they do in production. */
+  flush?: boolean;
   log?: (line: string) => void;
 }
 
@@ -22,7 +24,7 @@ export async function startDatabase(options: DatabaseOptions = {}): Promise<Data
   log(options.databaseUrl ? "using the database of DATABASE_URL" : `starting Postgres (${kind})`);
   const cluster = options.databaseUrl
     ? { databaseUrl: options.databaseUrl, stop: async () => {} }
-    : await startPostgres(kind);
+    : await startPostgres(kind, options.flush);
   try {
     const sql = postgres(cluster.databaseUrl, { max: 1, onnotice: () => {} });
     try {

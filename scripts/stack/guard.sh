@@ -8,7 +8,8 @@ shift 2
 exec 3<&0
 "$@" </dev/null 3<&- &
 command=$!
-( cat <&3 >/dev/null; kill -s "$signal" "$command" 2>/dev/null ) &
+# Again and again: COMMAND may be at a point where the signal is lost, such as just before it becomes another program.
+( cat <&3 >/dev/null; while kill -s "$signal" "$command" 2>/dev/null; do sleep 0.1; done ) &
 watcher=$!
 exec 3<&-
 wait "$command" 2>/dev/null

@@ -14,53 +14,53 @@ export interface Cluster {
 
 const PASSWORD = "postgres";
 
-/** Starts a throwaway cluster on loopback; `stop` shuts it down and removes its folder. */
-export async function startPostgres(kind: PostgresKind): Promise<Cluster> {
+/**
+ * Starts a throwaway cluster on loopback; `stop` shuts it down and removes its folder. Its data need not survive a crash
+ * of the machine, so a commit does not wait for the disk unless it is to be measured (`flush`).
+ */
+export async function startPostgres(kind: PostgresKind, flush = false): Promise<Cluster> {
   const user = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : undefined; // `nobody`: Postgres refuses root
   const bin = kind === "system" ? systemBin() : await embeddedBin(user !== undefined);
-  const dir = mkdtempSync(
-    join(user && !isReachableByAll(tmpdir()) ? "/tmp" : tmpdir(), "meterbase-postgres-"),
-  );
+  const parent = user && !isOpenToAll(tmpdir()) ? "/tmp" : tmpdir();
+  const dir = mkdtempSync(join(parent, "meterbase-postgres-"));
   if (user) chownSync(dir, user.uid, user.gid);
-  const passwordFile = join(dir, "password");
-  const data = join(dir, "data");
   const port = await freePort();
-  let server: Guarded | undefined;
-  try {
-    await run("sh", ["-c", `umask 077; printf %s ${PASSWORD} > "$1"`, "sh", passwordFile], {
-      user,
-      cwd: "/",
-    });
-    const initdb = ["-D", data, "-U", "postgres", "-A", "scram-sha-256", `--pwfile=${passwordFile}`];
-    await run(join(bin, "initdb"), [...initdb, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"], {
-      user,
-      cwd: "/",
-    });
-
-    server = startGuarded(join(bin, "postgres"), ["-D", data, ...settings(kind, port, dir)], {
+  const databaseUrl = `postgresql://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`;
+  const server = startGuarded(
+    "sh",
+    ["-c", SERVE, "sh", bin, dir, PASSWORD, ...settings(kind, port, dir, flush)],
+    {
       signal: "INT",
       removeDir: dir,
       user,
       cwd: "/",
-    });
-    const databaseUrl = `postgresql://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`;
+    },
+  );
+  try {
     await untilReady(databaseUrl, server);
     return { databaseUrl, stop: server.stop };
   } catch (error) {
-    await server?.stop();
-    rmSync(dir, { recursive: true, force: true });
+    await server.stop();
     throw error;
   }
 }
 
-function settings(kind: PostgresKind, port: number, socketDir: string): string[] {
+/** Makes the cluster and becomes its server: one command, so that no moment is left without a guard of the folder. */
+const SERVE = `
+bin=$1 dir=$2 password=$3
+shift 3
+umask 077
+printf %s "$password" >"$dir/password"
+"$bin/initdb" -D "$dir/data" -U postgres -A scram-sha-256 --pwfile="$dir/password" -E UTF8 --locale=C.UTF-8 --no-sync &&
+exec "$bin/postgres" -D "$dir/data" "$@"`;
+
+function settings(kind: PostgresKind, port: number, socketDir: string, flush: boolean): string[] {
   const values: Record<string, string | number> = {
     port,
     listen_addresses: "127.0.0.1",
     unix_socket_directories: socketDir,
     max_connections: 200,
-    // The data is thrown away, so nothing has to survive a crash of the machine.
-    fsync: "off",
+    fsync: flush ? "on" : "off",
     timezone: "UTC",
     log_min_messages: "fatal",
     ...(kind === "system" && {
@@ -78,7 +78,7 @@ async function untilReady(databaseUrl: string, server: Guarded): Promise<void> {
   server.exited.finally(() => {
     ended = true;
   });
-  const sql = postgres(databaseUrl, { max: 1, connect_timeout: 2, onnotice: () => {} });
+  const sql = postgres(databaseUrl, { max: 1, connect_timeout: 2, backoff: () => 0.05, onnotice: () => {} });
   try {
     for (;;) {
       try {
@@ -130,8 +130,8 @@ async function embeddedBin(asNobody: boolean): Promise<string> {
   if (!existsSync(cache)) {
     const partial = `${cache}.${process.pid}`;
     const copy = 'mkdir -p "$2" && cp -a "$1/." "$2" && chmod a+rx "$(dirname "$2")" && chmod -R a+rX "$2"';
-    await run("sh", ["-c", copy, "sh", native, partial]);
     try {
+      await run("sh", ["-c", copy, "sh", native, partial]);
       renameSync(partial, cache);
     } catch (error) {
       rmSync(partial, { recursive: true, force: true });
@@ -139,6 +139,11 @@ async function embeddedBin(asNobody: boolean): Promise<string> {
     }
   }
   return join(cache, "bin");
+}
+
+/** Whether other users may make and remove their own files there. */
+function isOpenToAll(path: string): boolean {
+  return isReachableByAll(path) && (statSync(path).mode & 0o002) !== 0;
 }
 
 /** Whether every folder down to `path` lets other users pass. */

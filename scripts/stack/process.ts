@@ -24,10 +24,15 @@ export interface Guarded {
 }
 
 const running = new Set<Guarded>();
+let brokenOff = false;
 
-/** Stops whatever still runs, such as a step of a start that was broken off. */
-export async function stopAllGuarded(): Promise<void> {
-  await Promise.allSettled([...running].map((guarded) => guarded.stop()));
+/**
+ * Makes a start that is under way fail: ends the newest command, which is what it waits for, and every later one
+ * at once. What stands by then is for the start itself to stop, in order.
+ */
+export async function breakOff(): Promise<void> {
+  brokenOff = true;
+  await [...running].at(-1)?.stop();
 }
 
 /** Starts a command that cannot outlive this process: see guard.sh. */
@@ -64,6 +69,7 @@ export function startGuarded(command: string, args: string[], options: GuardedOp
   running.add(guardedCommand);
   const forget = () => running.delete(guardedCommand);
   exited.then(forget, forget);
+  if (brokenOff) child.stdin.end();
   return guardedCommand;
 }
 

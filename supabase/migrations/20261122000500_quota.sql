@@ -156,18 +156,25 @@ create index quota_decisions_by_age on public.quota_decisions using brin (create
 -- Windows ------------------------------------------------------------------------------------------------------------
 
 create function private.window_start(p_period public.quota_period, p_at timestamptz) returns timestamptz
-language sql immutable set search_path = '' as $$
-  select case when p_period = 'none' then '-infinity' else date_trunc(p_period::text, p_at, 'UTC') end
+language plpgsql immutable set search_path = '' as $$
+begin
+  return case when p_period = 'none' then '-infinity' else date_trunc(p_period::text, p_at, 'UTC') end;
+end
 $$;
 revoke all on function private.window_start(public.quota_period, timestamptz)
   from public, anon, authenticated, service_role;
 
 -- When a window that starts then ends; null for one that never does.
 create function private.window_end(p_period public.quota_period, p_start timestamptz) returns timestamptz
-language sql immutable set search_path = '' as $$
-  select case when p_period <> 'none'
-    then (p_start at time zone 'UTC' + ('1 ' || p_period)::interval) at time zone 'UTC'
-  end
+language plpgsql immutable set search_path = '' as $$
+begin
+  return case p_period
+    when 'minute' then p_start + interval '1 minute'
+    when 'hour' then p_start + interval '1 hour'
+    when 'day' then p_start + interval '24 hours'
+    when 'month' then (p_start at time zone 'UTC' + interval '1 month') at time zone 'UTC'
+  end;
+end
 $$;
 revoke all on function private.window_end(public.quota_period, timestamptz)
   from public, anon, authenticated, service_role;

@@ -293,8 +293,9 @@ begin
       coalesce(e.cost_usd, private.model_cost(e.metadata, e.tokens_consumed, m.input_per_million, m.output_per_million)),
       e.api_response_time_ms, e.api_status_code, e.quantity, e.metadata, v_batch_id
     from distinct_events e
-    join fresh_keys k on k.event_id = e.event_id
     left join public.model_prices m on m.model = e.metadata ->> 'model'
+    -- A hashed lookup: as a join, which the planner takes for a small one, it would compare each event with each key.
+    where (e.event_id in (select k.event_id from fresh_keys k)) is true
     returning event_timestamp
   )
   select count(*), min(event_timestamp), max(event_timestamp) into v_answer.accepted, v_first, v_last from inserted;

@@ -1,120 +1,26 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import OpenAI from "openai";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { StackInfo } from "../../scripts/stack/stack.ts";
 import { supabaseClient } from "../../scripts/supabase_client.ts";
+import {
+  cleanUp,
+  clusters,
+  copyOfCheckout,
+  end,
+  eventually,
+  expectNothingLeft,
+  launch,
+  launchReady,
+  processesOf,
+  type Starter,
+} from "../helpers/starter.ts";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
-
-interface Starter {
-  child: ChildProcess;
-  /** The temporary folder that it sees, its own: what appears there is its doing. */
-  folder: string;
-  stdout(): string;
-  stderr(): string;
-  /** Its exit code, or null when a signal ended it. */
-  ended: Promise<number | null>;
-}
-
-const starters: Starter[] = [];
-
-/** Runs the command behind `npm run stack`. */
-async function launch(...args: string[]): Promise<Starter> {
-  const folder = await mkdtemp(join(tmpdir(), "meterbase-stack-test-"));
-  await chmod(folder, 0o1777); // as /tmp is: Postgres is another user where the tests run as root
-  const child = spawn(process.execPath, ["--import", "tsx", "scripts/stack/main.ts", ...args], {
-    cwd: root,
-    env: { ...process.env, TMPDIR: folder, DATABASE_URL: "" },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const output = { stdout: "", stderr: "" };
-  for (const name of ["stdout", "stderr"] as const) {
-    child[name].on("data", (chunk: Buffer) => {
-      output[name] += chunk.toString();
-    });
-  }
-  const ended = once(child, "exit").then(([code]) => code as number | null);
-  const starter = { child, folder, ended, stdout: () => output.stdout, stderr: () => output.stderr };
-  starters.push(starter);
-  return starter;
-}
-
-/** Waits until the starter has said that it is ready. */
-async function ready(starter: Starter): Promise<StackInfo> {
-  await expect.poll(starter.stdout, { timeout: 60_000, message: starter.stderr() }).toContain("\n");
-  return JSON.parse(starter.stdout()) as StackInfo;
-}
-
-async function launchReady(...args: string[]): Promise<{ starter: Starter; info: StackInfo }> {
-  const starter = await launch("--port", "0", ...args);
-  return { starter, info: await ready(starter) };
-}
-
-interface Process {
-  pid: string;
-  parent: string;
-  /** Tells it from a later process of the same number. */
-  startedAt: string;
-  /** Its arguments and its environment. */
-  text: string;
-}
-
-async function allProcesses(): Promise<Process[]> {
-  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
-  const found = pids.map(async (pid): Promise<Process[]> => {
-    const read = (name: string) => readFile(`/proc/${pid}/${name}`, "utf8").catch(() => "");
-    const [stat, cmdline, environ] = await Promise.all([read("stat"), read("cmdline"), read("environ")]);
-    const [state, parent = "", ...rest] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    if (stat === "" || state === "Z") return []; // gone, or waiting to be forgotten
-    return [{ pid, parent, startedAt: rest[17] ?? "", text: `${cmdline} ${environ}`.replaceAll("\0", " ") }];
-  });
-  return (await Promise.all(found)).flat();
-}
-
-/** The processes of a starter: those that name its folder, what descends from them, and those known before. */
-async function processesOf({ folder }: Starter, known: Process[] = []): Promise<Process[]> {
-  const all = await allProcesses();
-  const same = (one: Process, other: Process) => one.pid === other.pid && one.startedAt === other.startedAt;
-  const own = new Set(
-    all.filter((one) => one.text.includes(folder) || known.some((other) => same(one, other))),
-  );
-  for (let size = 0; size < own.size; ) {
-    size = own.size;
-    const pids = new Set([...own].map((one) => one.pid));
-    for (const one of all) if (pids.has(one.parent)) own.add(one);
-  }
-  return [...own];
-}
-
-/** The folders that a starter has made for its Postgres. */
-const clusters = async ({ folder }: Starter) =>
-  (await readdir(folder)).filter((name) => name.startsWith("meterbase-"));
-
-/** Sends the signal and returns the exit code once nothing is left, no process and no folder. */
-async function end(starter: Starter, signal: NodeJS.Signals): Promise<number | null> {
-  const known = await processesOf(starter);
-  starter.child.kill(signal);
-  const code = await starter.ended;
-  // Whoever was asked to stop has tidied up when it ends; after a SIGKILL its guards still have to.
-  if (signal !== "SIGKILL") expect(await clusters(starter)).toEqual([]);
-  await expect.poll(() => clusters(starter), { timeout: 20_000 }).toEqual([]);
-  await expect.poll(() => processesOf(starter, known), { timeout: 20_000 }).toEqual([]);
-  return code;
-}
-
-afterAll(async () => {
-  for (const { child, folder } of starters) {
-    child.kill("SIGKILL"); // where a test failed; its guards end the rest
-    await rm(folder, { recursive: true, force: true });
-  }
-});
+afterAll(cleanUp, 60_000);
 
 describe("starting and stopping", () => {
   test.each([
@@ -124,7 +30,7 @@ describe("starting and stopping", () => {
   ] as const)(
     "%s ends a running stack (%s) with exit code 0 and leaves nothing",
     async (signal, kind) => {
-      const { starter, info } = await launchReady("--postgres", kind);
+      const { starter, info } = await launchReady(["--postgres", kind]);
       expect(await clusters(starter)).toHaveLength(1);
       expect((await processesOf(starter)).length).toBeGreaterThan(10);
 
@@ -152,8 +58,8 @@ describe("starting and stopping", () => {
   ] as const)(
     "%s at “%s” leaves nothing",
     async (signal, line) => {
-      const starter = await launch("--port", "0");
-      await expect.poll(starter.stderr, { timeout: 60_000, interval: 5 }).toContain(line);
+      const starter = await launch(["--port", "0"]);
+      await eventually(() => expect(starter.stderr()).toContain(line), 60_000, 5);
       expect(await end(starter, signal)).toBe(signal === "SIGTERM" ? 0 : null);
       expect(starter.stdout()).toBe("");
     },
@@ -163,9 +69,13 @@ describe("starting and stopping", () => {
   test.each(["SIGTERM", "SIGKILL"] as const)(
     "%s while Postgres makes its cluster leaves nothing",
     async (signal) => {
-      const starter = await launch("--port", "0");
-      const files = async () => (await readdir(starter.folder, { recursive: true })).join("\n");
-      await expect.poll(files, { timeout: 60_000, interval: 5 }).toMatch(/data\/base/);
+      const starter = await launch(["--port", "0"]);
+      await eventually(
+        async () =>
+          expect((await readdir(starter.folder, { recursive: true })).join("\n")).toContain("data/base"),
+        60_000,
+        5,
+      );
       expect(await end(starter, signal)).toBe(signal === "SIGTERM" ? 0 : null);
     },
     90_000,
@@ -181,14 +91,13 @@ describe("starting and stopping", () => {
     try {
       await once(other, "listening");
       const { port } = other.address() as AddressInfo;
-      const starter = await launch("--port", String(port));
+      const starter = await launch(["--port", String(port)]);
       expect(await starter.ended).toBe(1);
       expect(starter.stderr()).toBe(
         `Port ${port} is taken; end what uses it, or choose another with --port (0: any free one).\n`,
       );
       expect(starter.stdout()).toBe("");
-      expect(await clusters(starter)).toEqual([]);
-      await expect.poll(() => processesOf(starter), { timeout: 20_000 }).toEqual([]);
+      await expectNothingLeft(starter);
     } finally {
       other.close();
     }
@@ -196,6 +105,8 @@ describe("starting and stopping", () => {
 });
 
 describe("a running stack", () => {
+  /** A copy, for the test that changes a function: another stack may be running on the original. */
+  let checkout: string;
   let starter: Starter;
   let info: StackInfo;
   let sql: postgres.Sql;
@@ -203,7 +114,8 @@ describe("a running stack", () => {
   let migrated: unknown[];
 
   beforeAll(async () => {
-    ({ starter, info } = await launchReady());
+    checkout = await copyOfCheckout();
+    ({ starter, info } = await launchReady([], checkout));
     sql = postgres(info.databaseUrl, { max: 2, onnotice: () => {} });
     migrated = await grants();
   }, 90_000);
@@ -275,9 +187,7 @@ describe("a running stack", () => {
         where command = ${command} and end_time is not null order by runid`),
     ];
     const untilRun = (command: string, times: number) =>
-      expect
-        .poll(async () => (await runs(command)).length, { timeout: 20_000 })
-        .toBeGreaterThanOrEqual(times);
+      eventually(async () => expect((await runs(command)).length).toBeGreaterThanOrEqual(times));
 
     test("runs a job every second and records each run", async () => {
       await sql`create table private.cron_probe (at timestamptz default clock_timestamp())`;
@@ -296,19 +206,25 @@ describe("a running stack", () => {
       await sql`drop table private.cron_probe`;
     }, 40_000);
 
-    test("records a job that fails as failed, and goes on with it", async () => {
-      const command = "select 1 / 0";
-      await schedule("failing", command);
-      await untilRun(command, 2);
-      await unschedule("failing");
-      const failed = {
-        status: "failed",
-        return_message: "division by zero",
-        username: "postgres",
-        timed: true,
-      };
-      expect((await runs(command)).slice(0, 2)).toEqual([failed, failed]);
-    }, 40_000);
+    test.each([
+      ["fails", "select 1 / 0"],
+      ["fails and leaves its transaction open", "begin; select 1 / 0"],
+    ])(
+      "records a job that %s as failed, and goes on with it",
+      async (_, command) => {
+        await schedule("failing", command);
+        await untilRun(command, 2);
+        await unschedule("failing");
+        const failed = {
+          status: "failed",
+          return_message: "division by zero",
+          username: "postgres",
+          timed: true,
+        };
+        expect((await runs(command)).slice(0, 2)).toEqual([failed, failed]);
+      },
+      40_000,
+    );
 
     test("does not run a job any more that is unscheduled", async () => {
       await schedule("ended", "select 'ended'");
@@ -334,7 +250,7 @@ describe("a running stack", () => {
     const user = await signUp("forgetful@example.test");
     await fetch(`${info.mailboxUrl}/messages`, { method: "DELETE" });
     expect((await user.auth.resetPasswordForEmail("forgetful@example.test")).error).toBeNull();
-    await expect.poll(messages, { timeout: 10_000 }).toHaveLength(1);
+    await eventually(async () => expect(await messages()).toHaveLength(1));
     expect((await messages())[0]).toMatchObject({
       from: expect.stringContaining("auth@meterbase.local"),
       to: ["forgetful@example.test"],
@@ -416,18 +332,14 @@ describe("a running stack", () => {
   });
 
   test("serves a function as soon as it is there, and anew when it changes", async () => {
-    const folder = join(root, "supabase/functions/zz_reload_probe");
+    const folder = join(checkout, "supabase/functions/probe");
     const write = (answer: string) =>
       writeFile(join(folder, "index.ts"), `export default { fetch: () => new Response("${answer}") };\n`);
-    const answer = async () => (await fetch(`${info.url}/functions/v1/zz_reload_probe`)).text();
-    try {
-      await mkdir(folder);
-      await write("first");
-      await expect.poll(answer, { timeout: 20_000 }).toBe("first");
-      await write("second");
-      await expect.poll(answer, { timeout: 20_000 }).toBe("second");
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
+    const answer = async () => (await fetch(`${info.url}/functions/v1/probe`)).text();
+    await mkdir(folder);
+    await write("first");
+    await eventually(async () => expect(await answer()).toBe("first"));
+    await write("second");
+    await eventually(async () => expect(await answer()).toBe("second"));
   }, 60_000);
 });

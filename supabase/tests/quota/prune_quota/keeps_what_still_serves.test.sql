@@ -2,12 +2,15 @@ begin;
 select plan(4);
 
 select tests.create_tenant('acme', 'trial');
-create temp table age as select * from (values ('old', interval '1 second'), ('recent', interval '-1 second')) as a (name, over);
+create temp table age as
+select * from (values ('old', interval '1 second'), ('recent', interval '-1 second')) as a (name, over);
 
 insert into private.quota_grants (tenant_id, idempotency_key, metric, amount, subject, answer, created_at)
-select tests.tenant_id('acme'), name, 'tokens', 1, '', null::public.reservation_answer, now() - interval '48 hours' - over
+select tests.tenant_id('acme'), name, 'tokens', 1, '', row(true, 'tokens', 'day', 1, 1, 0, null, null, null, null)::public.reservation_answer,
+  now() - interval '48 hours' - over
 from age;
-insert into private.quota_reservations (tenant_id, metric, subject, amount, windows, status, expires_at, created_at, closed_at)
+insert into private.quota_reservations
+  (tenant_id, metric, subject, amount, windows, status, expires_at, created_at, closed_at)
 select tests.tenant_id('acme'), 'tokens', name, 1, '{}', status, now() - interval '50 days', now() - interval '60 days',
   case when status <> 'open' then now() - interval '48 hours' - over end
 from age, unnest(array['open', 'settled', 'released', 'expired']) status;

@@ -6,9 +6,10 @@ select tests.create_tenant('acme', 'startup');
 select tests.add_member('acme', 'ann', 'editor');
 select tests.act_as_user('ann');
 create temp table held as select * from reserve_quota(tests.tenant_id('acme'), 'analysis_runs', 10);
+grant select on held to anon;
 select tests.act_as_service_role();
 select consume_quota(tests.tenant_id('acme'), 'analysis_runs', 2, 'robot');
-grant select on held to anon;
+
 select tests.act_as_anon();
 select is(
   (select s.used from held cross join lateral settle_reservation(held.reservation_id, 3) s), 3::bigint,
