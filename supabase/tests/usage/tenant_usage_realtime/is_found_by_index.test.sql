@@ -28,7 +28,7 @@ select doesnt_match(
   pg_temp.plan_of_today('order by event_timestamp desc limit 50'), 'Seq Scan on tenant_usage_realtime', 'nor for the latest'
 );
 select matches(
-  pg_temp.plan_of_today(format('and tenant_id = %L', tests.tenant_id('t1'))), 'Index Cond: \(\(tenant_id = ''',
+  pg_temp.plan_of_today(format('and tenant_id = %L', tests.tenant_id('t1'))), 'Index Cond: .*tenant_id = ''',
   'a tenant that is named is looked up, too'
 );
 select matches(
