@@ -45,7 +45,7 @@ create index audit_events_by_tenant on public.audit_events (tenant_id, occurred_
 
 -- Makes the partitions of this month and of p_months after it.
 create function private.ensure_audit_partitions(p_months int default 2) returns void
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC' as $$
 declare
   v_month timestamptz;
 begin

@@ -122,7 +122,7 @@ revoke all on public.tenant_limits from anon, authenticated, service_role;
 grant select on public.tenant_limits to authenticated;
 grant select, insert, update, delete on public.tenant_limits to service_role;
 create policy members_read_tenant_limits on public.tenant_limits for select to authenticated
-  using ((select private.is_platform_admin()) or tenant_id = any (array(select private.tenant_ids_with('usage:read'))));
+  using (tenant_id = any (array(select private.tenant_ids_with('usage:read'))));
 create index tenant_limits_by_metric on public.tenant_limits (metric);
 create trigger set_updated_at before update on public.tenant_limits
   for each row execute function private.set_updated_at();

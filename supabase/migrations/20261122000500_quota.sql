@@ -146,9 +146,9 @@ alter table public.quota_decisions enable row level security;
 revoke all on public.quota_decisions from anon, authenticated, service_role;
 grant select on public.quota_decisions to authenticated, service_role;
 create policy members_read_quota_decisions on public.quota_decisions for select to authenticated
-  using ((select private.is_platform_admin()) or tenant_id = any (array(select private.tenant_ids_with('usage:read'))));
+  using (tenant_id = any (array(select private.tenant_ids_with('usage:read'))));
 create unique index quota_decisions_one_per_sight on public.quota_decisions
-  (tenant_id, metric, period, subject, window_start, used, limit_value) where not allowed;
+  (tenant_id, metric, period, subject, window_start, used, limit_value) nulls not distinct where not allowed;
 create index quota_decisions_by_tenant on public.quota_decisions (tenant_id, created_at desc);
 create index quota_decisions_by_age on public.quota_decisions using brin (created_at);
 
@@ -201,7 +201,7 @@ begin
     left join private.quota_counters c
       on c.tenant_id = p_tenant_id and c.metric = e.metric and c.period = e.period and c.subject = s.subject
     where e.tenant_id = p_tenant_id and e.metric = p_metric
-    order by e.period, s.subject, e.limit_value
+    order by e.period, s.subject, case e.enforcement when 'hard' then e.limit_value end, e.limit_value
   );
 end
 $$;
@@ -244,7 +244,7 @@ begin
   v_answer.resets_at := private.window_end(p_window.period, p_window.window_start);
   v_answer.reason := case
     when not p_allowed then case p_window.limit_value when 0 then 'not_included' else 'quota_exceeded' end
-    when p_window.used > p_window.limit_value then 'soft_limit_exceeded'
+    when p_window.enforcement = 'soft' and p_window.used > p_window.limit_value then 'soft_limit_exceeded'
   end;
   return v_answer;
 end
@@ -318,7 +318,7 @@ begin
     from public.quota_decisions d
     where d.tenant_id = p_tenant_id and d.metric = p_metric and d.period = p_window.period
       and d.subject = p_window.subject and d.window_start = p_window.window_start
-      and d.used = p_window.used and d.limit_value = p_window.limit_value and not d.allowed;
+      and d.used = p_window.used and d.limit_value is not distinct from p_window.limit_value and not d.allowed;
     exit when found;
 
     insert into public.quota_decisions (

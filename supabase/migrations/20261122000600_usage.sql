@@ -77,7 +77,7 @@ alter table public.tenant_usage_realtime enable row level security;
 revoke all on public.tenant_usage_realtime from anon, authenticated, service_role;
 grant select on public.tenant_usage_realtime to authenticated, service_role;
 create policy members_read_usage_events on public.tenant_usage_realtime for select to authenticated
-  using ((select private.is_platform_admin()) or tenant_id = any (array(select private.tenant_ids_with('usage:read'))));
+  using (tenant_id = any (array(select private.tenant_ids_with('usage:read'))));
 create index tenant_usage_realtime_by_batch on public.tenant_usage_realtime (batch_id);
 
 create table private.usage_event_keys (
@@ -104,7 +104,7 @@ language plpgsql volatile set search_path = '' as $$
 begin
   perform private.ensure_partition(
     'tenant_usage_realtime', (to_char(p_day at time zone 'UTC', '"tenant_usage_realtime_y"YYYY"m"MM"d"DD'))::name,
-    p_day, p_day + interval '1 day'
+    p_day, p_day + interval '24 hours'
   );
 end
 $$;
