@@ -1,4 +1,4 @@
-import { App } from "@supabase/lite";
+import { App, SmtpEmailDriver } from "@supabase/lite";
 import { createPostgresConnection } from "@supabase/lite/postgres";
 import postgres from "postgres";
 import { JWT_SECRET, PUBLISHABLE_KEY, SECRET_KEY } from "./settings.ts";
@@ -32,8 +32,11 @@ const timestamptz = {
 export function createApi(options: { databaseUrl: string; siteUrl: string; smtpPort: number }): Api {
   logRefusalsInOneLine();
   const connection = connect(options.databaseUrl);
-  // Without credentials: with them, it would insist on TLS.
-  const smtp = { enabled: true, host: "127.0.0.1", port: options.smtpPort };
+  const email = new SmtpEmailDriver({
+    host: "127.0.0.1",
+    port: options.smtpPort,
+    from: { address: "auth@meterbase.local", name: "Meterbase" },
+  });
   const app = new App({
     connection,
     auth: {
@@ -42,13 +45,9 @@ export function createApi(options: { databaseUrl: string; siteUrl: string; smtpP
       jwt_secret: JWT_SECRET,
       publishable_key: PUBLISHABLE_KEY,
       secret_key: SECRET_KEY,
-      email: {
-        enable_signup: true,
-        enable_confirmations: false,
-        smtp: { ...smtp, admin_email: "auth@meterbase.local", sender_name: "Meterbase" },
-      },
+      email: { enable_signup: true, enable_confirmations: false },
     },
-    options: { server: { admin: false } },
+    options: { server: { admin: false }, drivers: { email } },
   });
   return { fetch: (request) => app.fetch(request), stop: () => connection.close() };
 }

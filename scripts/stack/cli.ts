@@ -1,6 +1,5 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { PostgresKind } from "./postgres.ts";
-import { breakOff } from "./process.ts";
 import { DEFAULT_PORT } from "./settings.ts";
 import { type Stack, type StackOptions, startStack } from "./stack.ts";
 
@@ -38,13 +37,8 @@ export async function withStack(
   const controller = new AbortController();
   const { signal } = controller;
   const stopped = untilStopped(signal);
-  let starting = true;
-  const end = () => {
-    controller.abort(new Error("stopped"));
-    if (starting) breakOff().catch(() => {}); // the start reports what went wrong
-  };
-  process.on("SIGINT", end);
-  process.on("SIGTERM", end);
+  process.on("SIGINT", () => controller.abort(new Error("stopped")));
+  process.on("SIGTERM", () => controller.abort(new Error("stopped")));
   const stackOptions: StackOptions = {
     ...options,
     databaseUrl: process.env.DATABASE_URL || undefined,
@@ -53,7 +47,6 @@ export async function withStack(
   };
   try {
     const stack = await startStack(stackOptions);
-    starting = false;
     try {
       await Promise.race([use(stack, signal), stopped]);
     } finally {

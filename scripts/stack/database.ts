@@ -11,6 +11,8 @@ export interface DatabaseOptions {
   /** Whether commits of the throwaway cluster wait for the disk, as they do in production. */
   flush?: boolean;
   log?: (line: string) => void;
+  /** Aborted: what has started is stopped again, and the start fails. */
+  signal?: AbortSignal;
 }
 
 export interface Database {
@@ -20,12 +22,13 @@ export interface Database {
 
 /** A database as a Supabase project has it, with Meterbase's migrations and seed applied. */
 export async function startDatabase(options: DatabaseOptions = {}): Promise<Database> {
-  const { log = () => {}, postgres: kind = "embedded" } = options;
+  const { log = () => {}, postgres: kind = "embedded", signal } = options;
   log(options.databaseUrl ? "using the database of DATABASE_URL" : `starting Postgres (${kind})`);
   const cluster = options.databaseUrl
     ? { databaseUrl: options.databaseUrl, stop: async () => {} }
     : await startPostgres(kind, options.flush);
   try {
+    signal?.throwIfAborted();
     const sql = postgres(cluster.databaseUrl, { max: 1, onnotice: () => {} });
     try {
       const [auth] = await sql`select to_regclass('auth.users') is not null as present`;
@@ -35,7 +38,7 @@ export async function startDatabase(options: DatabaseOptions = {}): Promise<Data
       await sql.end();
     }
     log("applying migrations (supabase db push)");
-    await migrate(cluster.databaseUrl);
+    await migrate(cluster.databaseUrl, signal);
     return cluster;
   } catch (error) {
     await cluster.stop();

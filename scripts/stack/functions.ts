@@ -18,6 +18,7 @@ export async function denoBin(): Promise<string> {
 /** Serves the edge functions by Deno and starts them anew when a file of theirs changes. */
 export async function startFunctions(
   env: Record<string, string>,
+  signal?: AbortSignal,
 ): Promise<{ url: string; stop(): Promise<void> }> {
   const port = await freePort();
   const serve = ["serve", "--host", "127.0.0.1", "--port", String(port), "--no-prompt", "--no-clear-screen"];
@@ -39,6 +40,10 @@ export async function startFunctions(
     ended = true;
   });
   while (!(await answers(url))) {
+    if (signal?.aborted) {
+      await guarded.stop();
+      signal.throwIfAborted();
+    }
     if (ended) throw new Error(`The edge functions did not start:\n${guarded.output()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

@@ -23,18 +23,6 @@ export interface Guarded {
   stop(): Promise<void>;
 }
 
-const running = new Set<Guarded>();
-let brokenOff = false;
-
-/**
- * Makes a start that is under way fail: ends the newest command, which is what it waits for, and every later one
- * at once. What stands by then is for the start itself to stop, in order.
- */
-export async function breakOff(): Promise<void> {
-  brokenOff = true;
-  await [...running].at(-1)?.stop();
-}
-
 /** Starts a command that cannot outlive this process: see guard.sh. */
 export function startGuarded(command: string, args: string[], options: GuardedOptions = {}): Guarded {
   const argv = ["guard", options.signal ?? "TERM", options.removeDir ?? "", command, ...args];
@@ -57,7 +45,7 @@ export function startGuarded(command: string, args: string[], options: GuardedOp
     child.once("error", reject);
     child.once("close", (code) => resolve(code));
   });
-  const guardedCommand: Guarded = {
+  return {
     child,
     exited,
     output: () => tail.trim(),
@@ -66,21 +54,23 @@ export function startGuarded(command: string, args: string[], options: GuardedOp
       await exited;
     },
   };
-  running.add(guardedCommand);
-  const forget = () => running.delete(guardedCommand);
-  exited.then(forget, forget);
-  if (brokenOff) child.stdin.end();
-  return guardedCommand;
 }
 
-/** Runs a guarded command to its end and returns its standard output. */
-export async function run(command: string, args: string[], options: GuardedOptions = {}): Promise<string> {
+/** Runs a guarded command to its end, or until `abort`, and returns its standard output. */
+export async function run(
+  command: string,
+  args: string[],
+  { abort, ...options }: GuardedOptions & { abort?: AbortSignal | undefined } = {},
+): Promise<string> {
+  abort?.throwIfAborted();
   const guarded = startGuarded(command, args, options);
+  abort?.addEventListener("abort", guarded.stop, { once: true });
   let stdout = "";
   guarded.child.stdout?.on("data", (chunk: Buffer) => {
     stdout += chunk.toString();
   });
   const code = await guarded.exited;
+  abort?.removeEventListener("abort", guarded.stop);
   if (code !== 0) throw new Error(`${command} ${args[0] ?? ""} ended with ${code}:\n${guarded.output()}`);
   return stdout;
 }

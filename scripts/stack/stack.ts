@@ -14,8 +14,6 @@ import { startWebhookSink } from "./stand_ins/webhook_sink.ts";
 export interface StackOptions extends DatabaseOptions {
   /** The port of the API; 0 takes any free one. */
   port?: number;
-  /** Aborted: what has started is stopped again, and the start fails. */
-  signal?: AbortSignal;
 }
 
 /** What `npm run stack` prints. */
@@ -66,14 +64,17 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 
     log("starting the edge functions (Deno)");
     const functions = await keep(
-      startFunctions({
-        SUPABASE_URL: gateway.url,
-        SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: PUBLISHABLE_KEY }),
-        SUPABASE_SECRET_KEYS: JSON.stringify({ default: SECRET_KEY }),
-        OPENAI_BASE_URL: process.env.OPENAI_BASE_URL ?? `${model.url}/v1`,
-        OPENAI_API_KEY: process.env.OPENAI_API_KEY ?? "local",
-        CHAT_MODELS: process.env.CHAT_MODELS ?? "*",
-      }),
+      startFunctions(
+        {
+          SUPABASE_URL: gateway.url,
+          SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: PUBLISHABLE_KEY }),
+          SUPABASE_SECRET_KEYS: JSON.stringify({ default: SECRET_KEY }),
+          OPENAI_BASE_URL: process.env.OPENAI_BASE_URL ?? `${model.url}/v1`,
+          OPENAI_API_KEY: process.env.OPENAI_API_KEY ?? "local",
+          CHAT_MODELS: process.env.CHAT_MODELS ?? "*",
+        },
+        signal,
+      ),
     );
     handle = gatewayRoutes(api.fetch, functions.url);
     return {

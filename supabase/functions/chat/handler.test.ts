@@ -185,8 +185,8 @@ for (const [metric, question, steps] of [
     const answered = await chat({ answers: { [question]: [denial(metric)] } });
     assert.equal(answered.response.status, 429);
     assert.deepEqual(answered.steps, steps);
-    const { events } = answered.calls.at(-1)?.args as { events: Record<string, unknown>[] };
-    assert.deepEqual([events[0]?.api_status_code, events[0]?.tokens_consumed], [429, 0]);
+    const args = answered.calls.at(-1)?.args as { events: Record<string, unknown>[] } | undefined;
+    assert.deepEqual([args?.events[0]?.api_status_code, args?.events[0]?.tokens_consumed], [429, 0]);
   });
 }
 
