@@ -39,12 +39,14 @@ export async function startFunctions(
   guarded.exited.finally(() => {
     ended = true;
   });
+  // A function that does not compile leaves Deno waiting for its next change.
+  const deadline = Date.now() + 60_000;
   while (!(await answers(url))) {
-    if (signal?.aborted) {
+    if (ended || signal?.aborted || Date.now() > deadline) {
       await guarded.stop();
-      signal.throwIfAborted();
+      signal?.throwIfAborted();
+      throw new Error(`The edge functions did not start:\n${guarded.output()}`);
     }
-    if (ended) throw new Error(`The edge functions did not start:\n${guarded.output()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   return { url, stop: guarded.stop };

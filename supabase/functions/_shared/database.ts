@@ -17,7 +17,8 @@ export function createRpc(url: string, publishableKey: string, token: string | n
     const { data, error, status } = await client.rpc(name, args);
     if (!error) return data;
     if (status === 401) throw new ApiError(401, "unauthorized", "The access token is not valid.");
-    if (status >= 400 && status < 500) throw new ApiError(status, error.hint ?? error.code, error.message);
+    const reason = /^PT\d{3}$/.test(error.code) ? error.hint : error.code; // other hints are sentences of Postgres
+    if (status >= 400 && status < 500) throw new ApiError(status, reason, error.message);
     throw new ApiError(503, "database_unavailable", "The database cannot be reached; try again.");
   };
 }

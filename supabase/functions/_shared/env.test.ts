@@ -35,7 +35,7 @@ Deno.test("ChatEnv needs nothing but a key", () => {
 Deno.test("ChatEnv reads the list of models and the estimate", () => {
   const env = { OPENAI_API_KEY: "sk-x", CHAT_MODELS: "small, large", CHAT_ESTIMATED_TOKENS: "900" };
   const { models, estimatedTokens } = ChatEnv.parse(env);
-  assert.deepEqual([models, estimatedTokens], [["small", "large"], 900]);
+  assert.deepEqual([models, estimatedTokens], [["gpt-4o-mini", "small", "large"], 900]);
 });
 
 Deno.test("ChatEnv takes an empty list of models for none: the default model stays offered", () => {

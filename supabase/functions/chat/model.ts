@@ -43,14 +43,10 @@ export function openAiModel(options: { baseUrl: string; apiKey: string; fetch?: 
       stream_options: { include_usage: true },
     });
     let usage: Usage | undefined;
-    try {
-      for await (const chunk of chunks) {
-        usage = reported(chunk.usage) ?? usage;
-        const content = chunk.choices[0]?.delta.content;
-        if (content) yield content;
-      }
-    } finally {
-      chunks.controller.abort(); // a reader that went away must not leave the model writing
+    for await (const chunk of chunks) {
+      usage = reported(chunk.usage) ?? usage;
+      const content = chunk.choices[0]?.delta.content;
+      if (content) yield content;
     }
     return usage;
   };
