@@ -24,6 +24,8 @@ export const ChatEnv = z
     apiKey: env.OPENAI_API_KEY,
     model: env.CHAT_MODEL,
     /** Models that a request may name; `*` is any. */
-    models: [env.CHAT_MODEL, ...(env.CHAT_MODELS ?? "").split(",").map((name) => name.trim())].filter(Boolean),
+    models: [env.CHAT_MODEL, ...(env.CHAT_MODELS ?? "").split(",").map((name) => name.trim())].filter(
+      Boolean,
+    ),
     estimatedTokens: env.CHAT_ESTIMATED_TOKENS,
   }));
