@@ -41,7 +41,9 @@ create function private.ensure_partition(p_table name, p_partition name, p_from 
 returns void
 language plpgsql volatile set search_path = '' as $$
 begin
-  if to_regclass(format('private.%I', p_partition)) is not null then
+  -- Asking for its size waits for a maker that holds it still. Without, a partition may be there whose maker has not told
+  -- other sessions yet, and their inserts would not find it.
+  if pg_relation_size(to_regclass(format('private.%I', p_partition))) is not null then
     return;
   end if;
   perform pg_advisory_xact_lock(hashtext('meterbase.ensure_partition'));
