@@ -671,7 +671,8 @@ begin
   v_at := private.tenant_now(p_tenant_id);
   return query
     select e.metric, m.unit, m.kind, e.period, e.per, e.limit_value, u.used,
-      case when e.limit_value is not null then greatest(e.limit_value - u.used, 0) end, p.percentage, private.quota_band(p.percentage),
+      case when e.limit_value is not null then greatest(e.limit_value - u.used, 0) end,
+      round(p.percentage, 2), private.quota_band(p.percentage),
       private.window_end(e.period, u.window_start), e.enforcement, e.is_override
     from public.entitlements e
     join public.metrics m on m.id = e.metric
@@ -683,7 +684,7 @@ begin
       select case when c.window_start >= s.window_start then c.used else 0 end, greatest(c.window_start, s.window_start)
     ) as u (used, window_start)
     cross join lateral (
-      select case when e.limit_value = 0 then 100 else round(100.0 * u.used / e.limit_value, 2) end
+      select case when e.limit_value = 0 then 100 else 100.0 * u.used / e.limit_value end
     ) as p (percentage)
     where e.tenant_id = p_tenant_id
     order by e.metric, e.period, e.per;
@@ -1218,6 +1219,9 @@ CREATE FUNCTION private.resolve_subject(p_subject text) RETURNS text
     AS $$
 begin
   if private.is_trusted() then
+    if char_length(p_subject) > 255 then
+      perform private.raise_error(400, 'invalid_subject', 'A subject has at most 255 characters.');
+    end if;
     return coalesce(p_subject, '');
   end if;
   return coalesce(auth.uid()::text, '');
@@ -1309,19 +1313,21 @@ CREATE FUNCTION private.take_quota(p_tenant_id uuid, p_metric text, p_amount big
     SET search_path TO ''
     AS $$
 declare
-  v_windows private.quota_window[] := private.quota_windows(p_tenant_id, p_metric, p_subject, p_at);
-  v_taken private.quota_window[] := array[]::private.quota_window[];
+  v_windows private.quota_window[];
+  v_taken private.quota_window[];
   v_window private.quota_window;
   v_used bigint;
   v_start timestamptz;
-  v_allowed boolean := true;
+  v_allowed boolean;
   v_take private.quota_take;
 begin
-  foreach v_window in array v_windows loop
-    v_allowed := v_allowed and v_window.used + p_amount <= v_window.cap;
-  end loop;
+  -- Again when room came back between a failed take and the look that a denial is made from.
+  for v_round in 1..20 loop
+    v_windows := private.quota_windows(p_tenant_id, p_metric, p_subject, p_at);
+    v_allowed := not exists (select from unnest(v_windows) w where w.used + p_amount > w.cap);
+    exit when not v_allowed;
 
-  if v_allowed then
+    v_taken := array[]::private.quota_window[];
     foreach v_window in array v_windows loop
       for v_attempt in 1..2 loop
         update private.quota_counters c
@@ -1346,11 +1352,11 @@ begin
       v_window.window_start := v_start;
       v_taken := v_taken || v_window;
     end loop;
-
-    if not v_allowed then
-      perform private.adjust_quota(p_tenant_id, p_metric, v_taken, -p_amount, p_at);
-      v_windows := private.quota_windows(p_tenant_id, p_metric, p_subject, p_at);
-    end if;
+    exit when v_allowed;
+    perform private.adjust_quota(p_tenant_id, p_metric, v_taken, -p_amount, p_at);
+  end loop;
+  if not v_allowed and not exists (select from unnest(v_windows) w where w.used + p_amount > w.cap) then
+    perform private.raise_error(503, 'quota_contended', 'The quota changes faster than it can be read; try again.');
   end if;
 
   v_take.windows := case when v_allowed then v_taken else v_windows end;

@@ -123,9 +123,14 @@ async function ensureTenants(client: Client, options: ImportOptions): Promise<st
   const { tenants: count, prefix = "Trace tenant", plan = "pro" } = options;
   const names = Array.from({ length: count }, (_, i) => `${prefix} ${String(i + 1).padStart(2, "0")}`);
   const slug = (name: string) => name.toLowerCase().replaceAll(" ", "-");
-  const found = await client.from("tenants").select("id, slug").in("slug", names.map(slug));
-  if (found.error) throw new Error(`The tenants cannot be read: ${found.error.message}`);
-  const ids = new Map(found.data.map((tenant) => [tenant.slug, tenant.id]));
+  const ids = new Map<string, string>();
+  const page = 100; // they travel in the address of the request
+  for (let from = 0; from < names.length; from += page) {
+    const slugs = names.slice(from, from + page).map(slug);
+    const found = await client.from("tenants").select("id, slug").in("slug", slugs);
+    if (found.error) throw new Error(`The tenants cannot be read: ${found.error.message}`);
+    for (const tenant of found.data) ids.set(tenant.slug, tenant.id);
+  }
 
   const result: string[] = [];
   for (const name of names) {

@@ -12,7 +12,7 @@ const program = new Command("import")
   )
   .argument("<file.csv>")
   .option("--tenants <number>", "how many tenants share the rows", positiveInteger, 50)
-  .option("--url <url>", "of the project", process.env.SUPABASE_URL ?? `http://127.0.0.1:${DEFAULT_PORT}`)
+  .option("--url <url>", "of the project", process.env.SUPABASE_URL || `http://127.0.0.1:${DEFAULT_PORT}`)
   .option("--key <key>", "the project's secret key (default: SUPABASE_SECRET_KEY, else the local platform's)")
   .option("--json", "print the result as one JSON object")
   .parse();
@@ -26,7 +26,7 @@ const bar = new SingleBar({ format: "{bar} {percentage}% | {value}/{total} event
 let isBarShown = false;
 try {
   const result = await importTrace({
-    client: supabaseClient(options.url, options.key ?? process.env.SUPABASE_SECRET_KEY ?? SECRET_KEY),
+    client: supabaseClient(options.url, options.key || process.env.SUPABASE_SECRET_KEY || SECRET_KEY),
     path: program.args[0] as string,
     tenants: options.tenants,
     signal: controller.signal,

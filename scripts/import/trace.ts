@@ -28,6 +28,7 @@ export async function* readTrace(path: string): AsyncGenerator<TraceRow | Malfor
   const parser = parse({
     bom: true,
     quote: null,
+    record_delimiter: ["\r\n", "\n"],
     trim: true,
     info: true,
     relax_column_count: true,

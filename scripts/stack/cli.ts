@@ -37,8 +37,12 @@ export async function withStack(
   const controller = new AbortController();
   const { signal } = controller;
   const stopped = untilStopped(signal);
-  process.on("SIGINT", () => controller.abort(new Error("stopped")));
-  process.on("SIGTERM", () => controller.abort(new Error("stopped")));
+  const abort = () => {
+    if (signal.aborted) process.exit(1); // told twice: at once; guard.sh tidies up
+    controller.abort(new Error("stopped"));
+  };
+  process.on("SIGINT", abort);
+  process.on("SIGTERM", abort);
   const stackOptions: StackOptions = {
     ...options,
     databaseUrl: process.env.DATABASE_URL || undefined,

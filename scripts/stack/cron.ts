@@ -43,17 +43,22 @@ export async function startCron(databaseUrl: string): Promise<{ stop(): Promise<
     const finish = (status: string, message: string) => sql`
       update cron.job_run_details set status = ${status}, return_message = ${message}, end_time = clock_timestamp()
       where runid = ${detail?.runid}`;
+    // Released before the outcome is written: jobs that hold all connections would wait for one more forever.
     const connection = await sql.reserve();
+    let outcome: [status: string, message: string];
     try {
       await connection`select set_config('role', ${job.username}, false)`;
       const result = await connection.unsafe(job.command);
-      await finish("succeeded", `${result.count} row(s)`);
+      outcome = ["succeeded", `${result.count} row(s)`];
     } catch (error) {
-      await finish("failed", error instanceof Error ? error.message : String(error));
-    } finally {
+      outcome = ["failed", error instanceof Error ? error.message : String(error)];
+    }
+    try {
       await connection.unsafe("rollback; reset role"); // whatever state the job left it in
+    } finally {
       connection.release();
     }
+    await finish(...outcome);
   }
 
   async function refresh(): Promise<void> {

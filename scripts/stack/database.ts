@@ -31,9 +31,14 @@ export async function startDatabase(options: DatabaseOptions = {}): Promise<Data
     signal?.throwIfAborted();
     const sql = postgres(cluster.databaseUrl, { max: 1, onnotice: () => {} });
     try {
-      const [auth] = await sql`select to_regclass('auth.users') is not null as present`;
+      const [auth, extensions] = await sql`
+        select to_regclass('auth.users') is not null as present
+        union all select to_regnamespace('extensions') is not null`;
       if (!auth?.present) await createAuthSchema(cluster.databaseUrl);
-      await sql.unsafe(await readFile(new URL("platform.sql", import.meta.url), "utf8"));
+      // A Supabase project has this schema, and so has a database that was prepared before: nothing to add to either.
+      if (!extensions?.present) {
+        await sql.unsafe(await readFile(new URL("platform.sql", import.meta.url), "utf8"));
+      }
     } finally {
       await sql.end();
     }

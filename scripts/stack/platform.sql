@@ -1,4 +1,4 @@
--- What a Supabase project brings before the first migration. Safe to run twice, and on a database that has it all.
+-- What a Supabase project brings before the first migration, for a database that is none yet.
 
 do $$
 declare
@@ -10,7 +10,7 @@ begin
     end if;
   end loop;
   if to_regrole('authenticator') is null then
-    create role authenticator login noinherit password 'postgres';
+    create role authenticator nologin noinherit;
   end if;
 end
 $$;

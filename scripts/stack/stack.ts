@@ -46,7 +46,13 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     return started;
   };
   const stop = async () => {
-    for (const undo of stops.splice(0).reverse()) await undo();
+    // The gateway, which was first, ends first as well: no request may come in while the rest is taken down.
+    const [gateway, ...others] = stops.splice(0);
+    for (const undo of [gateway, ...others.reverse()]) {
+      const deadline = AbortSignal.timeout(5_000); // a query that hangs must not keep the platform up
+      const late = new Promise<void>((resolve) => deadline.addEventListener("abort", () => resolve()));
+      await Promise.race([undo?.().catch((error: unknown) => console.error("stop:", error)), late]);
+    }
   };
 
   try {
@@ -69,9 +75,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
           SUPABASE_URL: gateway.url,
           SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: PUBLISHABLE_KEY }),
           SUPABASE_SECRET_KEYS: JSON.stringify({ default: SECRET_KEY }),
-          OPENAI_BASE_URL: process.env.OPENAI_BASE_URL ?? `${model.url}/v1`,
-          OPENAI_API_KEY: process.env.OPENAI_API_KEY ?? "local",
-          CHAT_MODELS: process.env.CHAT_MODELS ?? "*",
+          OPENAI_BASE_URL: process.env.OPENAI_BASE_URL || `${model.url}/v1`,
+          OPENAI_API_KEY: process.env.OPENAI_API_KEY || "local",
+          CHAT_MODELS: process.env.CHAT_MODELS || "*",
         },
         signal,
       ),

@@ -143,6 +143,9 @@ create function private.resolve_subject(p_subject text) returns text
 language plpgsql stable security definer set search_path = '' as $$
 begin
   if private.is_trusted() then
+    if char_length(p_subject) > 255 then
+      perform private.raise_error(400, 'invalid_subject', 'A subject has at most 255 characters.');
+    end if;
     return coalesce(p_subject, '');
   end if;
   return coalesce(auth.uid()::text, '');

@@ -14,7 +14,14 @@ export interface ChatDeps {
   newId: () => string;
 }
 
-const content = z.string().min(1).max(100_000);
+// What Postgres cannot hold as text would make the usage event fail after the answer.
+const text = (max: number) =>
+  z
+    .string()
+    .min(1)
+    .max(max)
+    .refine((value) => value.isWellFormed() && !value.includes("\u0000"), "not valid text");
+const content = text(100_000);
 const ChatBody = z
   .object({
     tenant_id: z.uuid(),
@@ -24,9 +31,9 @@ const ChatBody = z
       .min(1)
       .max(200)
       .optional(),
-    session_id: z.string().min(1).max(200).optional(),
-    visitor_id: z.string().min(1).max(200).optional(),
-    model: z.string().min(1).max(200).optional(),
+    session_id: text(200).optional(),
+    visitor_id: text(200).optional(),
+    model: text(200).optional(),
     stream: z.boolean().default(false),
   })
   .refine((body) => (body.message === undefined) !== (body.messages === undefined), {

@@ -4,7 +4,7 @@ import { withErrors } from "../_shared/http.ts";
 import { handleChat } from "./handler.ts";
 import { openAiModel } from "./model.ts";
 
-const env = Deno.env.toObject();
+const env = Object.fromEntries(Object.entries(Deno.env.toObject()).filter(([, value]) => value !== ""));
 const project = ProjectEnv.parse(env);
 const settings = ChatEnv.parse(env);
 const model = openAiModel(settings);

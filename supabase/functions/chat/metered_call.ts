@@ -1,5 +1,5 @@
 import type { Rpc } from "../_shared/database.ts";
-import { log } from "../_shared/http.ts";
+import { ApiError, log } from "../_shared/http.ts";
 import { consume, type Decision, reserve, settle } from "../_shared/quota.ts";
 import type { Usage } from "./model.ts";
 
@@ -70,18 +70,30 @@ export class MeteredCall {
   /** Needs no token, only the reservations' ids: a long answer outlives its caller's session. */
   async #close(messages: number, tokens: number, event: Record<string, unknown>): Promise<Decision | null> {
     const rpc = this.#deps.rpc(null);
-    const [, settled] = await Promise.allSettled([
-      this.#message && settle(rpc, this.#message, messages),
-      this.#tokens && settle(rpc, this.#tokens, tokens, event),
+    const [, settled] = await Promise.all([
+      this.#message && this.#insist(() => settle(rpc, this.#message ?? "", messages)),
+      this.#tokens && this.#insist(() => settle(rpc, this.#tokens ?? "", tokens, event)),
     ]);
-    if (settled.status === "fulfilled" && settled.value) {
-      const { reservation_id: _, ...decision } = settled.value;
-      return decision;
+    if (!settled) return null;
+    const { reservation_id: _, ...decision } = settled;
+    return decision;
+  }
+
+  /** Tries again while the database is away: a reservation settles once. Where it stays away, the caller gets the answer. */
+  async #insist<T>(settlement: () => Promise<T>): Promise<T | null> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await settlement();
+      } catch (error) {
+        if (error instanceof ApiError && error.code === "reservation_settled") return null; // by an earlier attempt
+        const isAway = error instanceof ApiError && error.status === 503;
+        if (!isAway || attempt === 4) {
+          log("error", "Chat settlement failed", { error: String(error) });
+          return null;
+        }
+        await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** attempt));
+      }
     }
-    // The answer is there and the tokens stay held: say it, and let the caller have the answer.
-    if (settled.status === "rejected")
-      log("error", "Chat settlement failed", { error: String(settled.reason) });
-    return null;
   }
 
   async #deny(decision: Decision): Promise<Decision> {
