@@ -144,3 +144,16 @@ test("a reservation settles once, however many try", async () => {
   }
   expect(await usedOf(tenantId, "tokens")).toBe(40);
 });
+
+test("while others take and give back, every answer is one, and the counter ends where it began", async () => {
+  const tenantId = await tenantWith("tokens", 10);
+  const clients = Array.from({ length: 16 }, connect);
+  await race(16, scaled(400, 4_000), async (client) => {
+    const sql = clients[client] as Sql;
+    const [held] =
+      await sql`select allowed, reservation_id, decision_id from public.reserve_quota(${tenantId}, 'tokens', 6)`;
+    if (held?.allowed) await sql`select public.release_reservation(${held.reservation_id})`;
+    else expect(held?.decision_id).toEqual(expect.any(String));
+  });
+  expect(await usedOf(tenantId, "tokens")).toBe(0);
+});

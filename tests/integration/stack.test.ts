@@ -23,6 +23,25 @@ import {
 afterAll(cleanUp, 60_000);
 
 describe("starting and stopping", () => {
+  test("SIGTERM ends a stack with requests under way", async () => {
+    const { starter, info } = await launchReady();
+    let isStopping = false;
+    const headers = { apikey: info.secretKey };
+    const load = Array.from({ length: 8 }, async () => {
+      while (!isStopping) {
+        await fetch(`${info.url}/rest/v1/tenants`, { headers }).then(
+          (response) => response.text(),
+          () => {
+            isStopping = true;
+          },
+        );
+      }
+    });
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    expect(await end(starter, "SIGTERM")).toBe(0);
+    await Promise.allSettled(load);
+  }, 60_000);
+
   test.each([
     ["SIGTERM", "embedded"],
     ["SIGINT", "embedded"],
@@ -188,6 +207,13 @@ describe("a running stack", () => {
     ];
     const untilRun = (command: string, times: number) =>
       eventually(async () => expect((await runs(command)).length).toBeGreaterThanOrEqual(times));
+
+    test("runs more jobs at once than it has connections", async () => {
+      const jobs = Array.from({ length: 8 }, (_, i) => `select pg_sleep(0.3), ${i} as crowd`);
+      for (const [i, command] of jobs.entries()) await schedule(`crowd ${i}`, command);
+      for (const command of jobs) await untilRun(command, 2);
+      for (const i of jobs.keys()) await unschedule(`crowd ${i}`);
+    }, 40_000);
 
     test("runs a job every second and records each run", async () => {
       await sql`create table private.cron_probe (at timestamptz default clock_timestamp())`;
