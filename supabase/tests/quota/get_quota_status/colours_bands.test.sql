@@ -1,5 +1,5 @@
 begin;
-select plan(9);
+select plan(10);
 
 select tests.create_tenant('acme', 'trial');
 create function pg_temp.status_at(p_used bigint) returns text language sql as $$
@@ -17,10 +17,12 @@ select is(pg_temp.status_at(9001), '(9001,999,90.01,critical)', 'just above 90 %
 select is(pg_temp.status_at(10000), '(10000,0,100.00,critical)', 'full');
 select is(pg_temp.status_at(12500), '(12500,0,125.00,critical)', 'past the limit');
 
+select set_custom_quota(tests.tenant_id('acme'), 'tokens', 500000);
+select is(pg_temp.status_at(450001), '(450001,49999,90.00,critical)', 'above 90 % by less than is shown');
 select set_custom_quota(tests.tenant_id('acme'), 'tokens', null);
 select is(pg_temp.status_at(12500), '(12500,,,ok)', 'unlimited has nothing to be left or to be part of');
 select set_custom_quota(tests.tenant_id('acme'), 'tokens', 0);
-select is(pg_temp.status_at(0), '(0,0,100,critical)', 'not included is full');
+select is(pg_temp.status_at(0), '(0,0,100.00,critical)', 'not included is full');
 
 select * from finish();
 rollback;
