@@ -330,6 +330,7 @@ export type Database = {
         Row: {
           allowed: boolean;
           amount: number;
+          batch_id: number | null;
           created_at: string;
           id: string;
           limit_value: number | null;
@@ -347,6 +348,7 @@ export type Database = {
         Insert: {
           allowed: boolean;
           amount: number;
+          batch_id?: number | null;
           created_at?: string;
           id?: string;
           limit_value?: number | null;
@@ -363,6 +365,7 @@ export type Database = {
         Update: {
           allowed?: boolean;
           amount?: number;
+          batch_id?: number | null;
           created_at?: string;
           id?: string;
           limit_value?: number | null;
@@ -441,6 +444,148 @@ export type Database = {
           },
           {
             foreignKeyName: "tenant_limits_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      tenant_metric_usage: {
+        Row: {
+          metric: string;
+          period_start: string;
+          period_type: string;
+          quantity: number;
+          tenant_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          metric: string;
+          period_start: string;
+          period_type: string;
+          quantity: number;
+          tenant_id: string;
+        };
+        Update: {
+          metric?: string;
+          period_start?: string;
+          period_type?: string;
+          quantity?: number;
+          tenant_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "tenant_metric_usage_metric_fkey";
+            columns: ["metric"];
+            isOneToOne: false;
+            referencedRelation: "metrics";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "tenant_metric_usage_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      tenant_usage_metrics: {
+        Row: {
+          api_calls_failed: number;
+          api_calls_rate_limited: number;
+          api_calls_successful: number;
+          api_calls_total: number;
+          api_latency_avg_ms: number | null;
+          api_latency_p50_ms: number | null;
+          api_latency_p95_ms: number | null;
+          api_latency_p99_ms: number | null;
+          chat_avg_response_time_ms: number | null;
+          chat_messages_received: number;
+          chat_messages_sent: number;
+          chat_sessions_created: number;
+          embeddings_generated: number;
+          embeddings_tokens_used: number;
+          error_count: number;
+          error_rate: number;
+          estimated_cost_usd: number;
+          metric_id: string;
+          peak_qps: number;
+          period_end: string;
+          period_start: string;
+          period_type: string;
+          quota_exceeded_count: number;
+          quota_limit: number | null;
+          quota_remaining: number | null;
+          semantic_searches_performed: number;
+          tenant_id: string;
+          total_tokens_used: number;
+        };
+        ComputedFields: never;
+        Insert: {
+          api_calls_failed: number;
+          api_calls_rate_limited: number;
+          api_calls_successful: number;
+          api_calls_total: number;
+          api_latency_avg_ms?: number | null;
+          api_latency_p50_ms?: number | null;
+          api_latency_p95_ms?: number | null;
+          api_latency_p99_ms?: number | null;
+          chat_avg_response_time_ms?: number | null;
+          chat_messages_received: number;
+          chat_messages_sent: number;
+          chat_sessions_created: number;
+          embeddings_generated: number;
+          embeddings_tokens_used: number;
+          error_count: number;
+          error_rate: number;
+          estimated_cost_usd: number;
+          metric_id?: string;
+          peak_qps: number;
+          period_end: string;
+          period_start: string;
+          period_type: string;
+          quota_exceeded_count: number;
+          quota_limit?: number | null;
+          quota_remaining?: number | null;
+          semantic_searches_performed: number;
+          tenant_id: string;
+          total_tokens_used: number;
+        };
+        Update: {
+          api_calls_failed?: number;
+          api_calls_rate_limited?: number;
+          api_calls_successful?: number;
+          api_calls_total?: number;
+          api_latency_avg_ms?: number | null;
+          api_latency_p50_ms?: number | null;
+          api_latency_p95_ms?: number | null;
+          api_latency_p99_ms?: number | null;
+          chat_avg_response_time_ms?: number | null;
+          chat_messages_received?: number;
+          chat_messages_sent?: number;
+          chat_sessions_created?: number;
+          embeddings_generated?: number;
+          embeddings_tokens_used?: number;
+          error_count?: number;
+          error_rate?: number;
+          estimated_cost_usd?: number;
+          metric_id?: string;
+          peak_qps?: number;
+          period_end?: string;
+          period_start?: string;
+          period_type?: string;
+          quota_exceeded_count?: number;
+          quota_limit?: number | null;
+          quota_remaining?: number | null;
+          semantic_searches_performed?: number;
+          tenant_id?: string;
+          total_tokens_used?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "tenant_usage_metrics_tenant_id_fkey";
             columns: ["tenant_id"];
             isOneToOne: false;
             referencedRelation: "tenants";
@@ -546,17 +691,28 @@ export type Database = {
         Row: {
           description: string;
           id: string;
+          metric: string | null;
         };
         ComputedFields: never;
         Insert: {
           description: string;
           id: string;
+          metric?: string | null;
         };
         Update: {
           description?: string;
           id?: string;
+          metric?: string | null;
         };
-        Relationships: [];
+        Relationships: [
+          {
+            foreignKeyName: "usage_event_types_metric_fkey";
+            columns: ["metric"];
+            isOneToOne: false;
+            referencedRelation: "metrics";
+            referencedColumns: ["id"];
+          },
+        ];
       };
     };
     Views: {
@@ -575,6 +731,16 @@ export type Database = {
       };
     };
     Functions: {
+      aggregate_usage_metrics: {
+        Args: Record<PropertyKey, never>;
+        Returns: Database["public"]["CompositeTypes"]["rollup_answer"][];
+        SetofOptions: {
+          from: "*";
+          to: "rollup_answer";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       check_tenant_quota: {
         Args: { amount?: number; metric: string; subject?: string; tenant_id: string };
         Returns: Database["public"]["CompositeTypes"]["quota_answer"][];
@@ -585,6 +751,7 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      cleanup_old_realtime_events: { Args: { keep?: string }; Returns: number };
       consume_quota: {
         Args: {
           amount?: number;
@@ -622,6 +789,16 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      get_multi_tenant_stats: {
+        Args: { max_rows?: number; period_type?: string };
+        Returns: Database["public"]["CompositeTypes"]["usage_summary"][];
+        SetofOptions: {
+          from: "*";
+          to: "usage_summary";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       get_quota_status: {
         Args: { tenant_id: string };
         Returns: Database["public"]["CompositeTypes"]["quota_status"][];
@@ -632,12 +809,83 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      get_tenant_events: {
+        Args: {
+          before_id?: string;
+          before_ts?: string;
+          event_type?: string;
+          from_ts?: string;
+          max_rows?: number;
+          tenant_id: string;
+          to_ts?: string;
+        };
+        Returns: {
+          api_response_time_ms: number | null;
+          api_status_code: number | null;
+          batch_id: number;
+          cost_usd: number | null;
+          event_id: string;
+          event_timestamp: string;
+          event_type: string;
+          metadata: NonNullable<Json>;
+          quantity: number;
+          subject: string;
+          tenant_id: string;
+          tokens_consumed: number;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "tenant_usage_realtime";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      get_tenant_usage: {
+        Args: { from_ts: string; period_type?: string; tenant_id: string; to_ts: string };
+        Returns: Database["public"]["CompositeTypes"]["usage_summary"][];
+        SetofOptions: {
+          from: "*";
+          to: "usage_summary";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      get_tenants_exceeding_quota: {
+        Args: { period_type?: string };
+        Returns: Database["public"]["CompositeTypes"]["usage_summary"][];
+        SetofOptions: {
+          from: "*";
+          to: "usage_summary";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       get_today_usage: {
         Args: { tenant_id: string };
         Returns: Database["public"]["CompositeTypes"]["usage_summary"][];
         SetofOptions: {
           from: "*";
           to: "usage_summary";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      get_top_consumers: {
+        Args: { max_rows?: number; metric: string; period_type?: string };
+        Returns: Database["public"]["CompositeTypes"]["top_consumer"][];
+        SetofOptions: {
+          from: "*";
+          to: "top_consumer";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      recompute_usage_metrics: {
+        Args: { from_ts: string; to_ts: string };
+        Returns: Database["public"]["CompositeTypes"]["rollup_answer"][];
+        SetofOptions: {
+          from: "*";
+          to: "rollup_answer";
           isOneToOne: false;
           isSetofReturn: true;
         };
@@ -771,6 +1019,17 @@ export type Database = {
         reason: string | null;
         decision_id: string | null;
         reservation_id: string | null;
+      };
+      rollup_answer: {
+        events_processed: number | null;
+        buckets_touched: number | null;
+      };
+      top_consumer: {
+        tenant_id: string | null;
+        name: string | null;
+        metric: string | null;
+        period_start: string | null;
+        quantity: number | null;
       };
       usage_summary: {
         tenant_id: string | null;

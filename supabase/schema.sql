@@ -28,10 +28,51 @@ CREATE TYPE private.checked_event AS (
 	subject text,
 	tokens_consumed bigint,
 	cost_usd numeric,
+	estimated_cost_usd numeric,
 	api_response_time_ms numeric,
 	api_status_code smallint,
 	quantity numeric,
 	metadata jsonb
+);
+
+-- Name: latency_sketch; Type: TYPE; Schema: private; Owner: -
+
+CREATE TYPE private.latency_sketch AS (
+	latencies double precision[],
+	counts bigint[]
+);
+
+-- Name: usage_counts; Type: TYPE; Schema: private; Owner: -
+
+CREATE TYPE private.usage_counts AS (
+	events bigint,
+	api_calls_successful bigint,
+	api_calls_failed bigint,
+	api_calls_rate_limited bigint,
+	latency_count bigint,
+	latency_total_ms numeric,
+	latency private.latency_sketch,
+	chat_messages_sent bigint,
+	chat_messages_received bigint,
+	chat_sessions_created bigint,
+	chat_response_count bigint,
+	chat_response_total_ms numeric,
+	embeddings_generated numeric,
+	embeddings_tokens_used numeric,
+	semantic_searches_performed bigint,
+	total_tokens_used numeric,
+	estimated_cost_usd numeric,
+	quota_exceeded_count bigint,
+	peak_qps bigint,
+	quantities jsonb
+);
+
+-- Name: hourly_usage; Type: TYPE; Schema: private; Owner: -
+
+CREATE TYPE private.hourly_usage AS (
+	tenant_id uuid,
+	hour timestamp with time zone,
+	counts private.usage_counts
 );
 
 -- Name: quota_enforcement; Type: TYPE; Schema: public; Owner: -
@@ -87,6 +128,14 @@ COMMENT ON TYPE public.quota_answer IS 'The answer to a quota question, for the 
 CREATE TYPE private.quota_take AS (
 	answer public.quota_answer,
 	windows private.quota_window[]
+);
+
+-- Name: usage_partition; Type: TYPE; Schema: private; Owner: -
+
+CREATE TYPE private.usage_partition AS (
+	name name,
+	starts_at timestamp with time zone,
+	ends_at timestamp with time zone
 );
 
 -- Name: audit_actor; Type: TYPE; Schema: public; Owner: -
@@ -216,11 +265,28 @@ CREATE TYPE public.reservation_answer AS (
 	reservation_id uuid
 );
 
+-- Name: rollup_answer; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.rollup_answer AS (
+	events_processed bigint,
+	buckets_touched bigint
+);
+
 -- Name: tenant_status; Type: TYPE; Schema: public; Owner: -
 
 CREATE TYPE public.tenant_status AS ENUM (
     'active',
     'suspended'
+);
+
+-- Name: top_consumer; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.top_consumer AS (
+	tenant_id uuid,
+	name text,
+	metric text,
+	period_start timestamp with time zone,
+	quantity numeric
 );
 
 -- Name: usage_summary; Type: TYPE; Schema: public; Owner: -
@@ -257,7 +323,100 @@ CREATE TYPE public.usage_summary AS (
 
 -- Name: TYPE usage_summary; Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON TYPE public.usage_summary IS 'Usage of one period. Calls are events with a status code: 429 is rate limited, 400 and above failed. error_rate is failed calls per call, 0 to 1. quota_* are those of tokens.';
+COMMENT ON TYPE public.usage_summary IS 'Usage of one period: hourly, daily or monthly, in UTC. Latencies are milliseconds, error_rate is failed calls per call (0 to 1), quota_* are those of tokens.';
+
+-- Name: add_usage(text[], text, bigint[], timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.add_usage(p_types text[], p_finer text, p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_touched bigint;
+begin
+  with source as (
+    select c.tenant_id, c.hour as at, c.counts from private.count_usage(p_batch_ids, p_from, p_to) c where p_finer is null
+    union all
+    select r.tenant_id, r.period_start, r.counts from private.usage_rollups r
+    where r.period_type = p_finer and r.period_start >= p_from and r.period_start < p_to
+  ),
+  merged as (
+    insert into private.usage_rollups as r (tenant_id, period_type, period_start, counts)
+    select s.tenant_id, t.period_type, private.window_start(private.usage_window(t.period_type), s.at),
+      private.merge_usage(array_agg(s.counts))
+    from source s cross join unnest(p_types) as t (period_type)
+    group by 1, 2, 3
+    on conflict (tenant_id, period_type, period_start) do update
+    set counts = private.merge_usage(array[r.counts, excluded.counts])
+    returning r.*
+  ),
+  quantities as (
+    insert into public.tenant_metric_usage as u (tenant_id, metric, period_type, period_start, quantity)
+    select g.tenant_id, m.id, g.period_type, g.period_start, q.value::numeric
+    from merged g
+    cross join jsonb_each_text((g.counts).quantities) q
+    join public.metrics m on m.id = q.key
+    on conflict (tenant_id, metric, period_type, period_start) do update set quantity = excluded.quantity
+    where u.quantity <> excluded.quantity
+  ),
+  limits as (
+    select d.*, private.token_limit(d.tenant_id, d.period_type) as quota_limit
+    from (select distinct g.tenant_id, g.period_type from merged g) as d
+  ),
+  summaries as (
+    insert into public.tenant_usage_metrics as m (
+      tenant_id, period_type, period_start, period_end, api_calls_total, api_calls_successful, api_calls_failed,
+      api_calls_rate_limited, api_latency_avg_ms, api_latency_p50_ms, api_latency_p95_ms, api_latency_p99_ms,
+      chat_messages_sent, chat_messages_received, chat_sessions_created, chat_avg_response_time_ms,
+      embeddings_generated, embeddings_tokens_used, semantic_searches_performed, total_tokens_used,
+      estimated_cost_usd, quota_limit, quota_remaining, quota_exceeded_count, error_count, error_rate, peak_qps
+    )
+    select s.*
+    from merged g
+    join limits l on l.tenant_id = g.tenant_id and l.period_type = g.period_type
+    cross join lateral private.summarize_usage(g.tenant_id, g.period_type, g.period_start, g.counts, l.quota_limit) s
+    on conflict (tenant_id, period_type, period_start) do update
+    set (
+      api_calls_total, api_calls_successful, api_calls_failed,
+      api_calls_rate_limited, api_latency_avg_ms, api_latency_p50_ms, api_latency_p95_ms, api_latency_p99_ms,
+      chat_messages_sent, chat_messages_received, chat_sessions_created, chat_avg_response_time_ms,
+      embeddings_generated, embeddings_tokens_used, semantic_searches_performed, total_tokens_used,
+      estimated_cost_usd, quota_limit, quota_remaining, quota_exceeded_count, error_count, error_rate, peak_qps
+    ) = (
+      excluded.api_calls_total, excluded.api_calls_successful, excluded.api_calls_failed,
+      excluded.api_calls_rate_limited, excluded.api_latency_avg_ms, excluded.api_latency_p50_ms,
+      excluded.api_latency_p95_ms, excluded.api_latency_p99_ms, excluded.chat_messages_sent,
+      excluded.chat_messages_received, excluded.chat_sessions_created, excluded.chat_avg_response_time_ms,
+      excluded.embeddings_generated, excluded.embeddings_tokens_used, excluded.semantic_searches_performed,
+      excluded.total_tokens_used, excluded.estimated_cost_usd,
+      -- A period that is over keeps the limit that it had.
+      case when m.period_end > now() then excluded.quota_limit else m.quota_limit end,
+      case
+        when m.period_end > now() then excluded.quota_remaining
+        else private.quota_remaining(m.quota_limit, excluded.total_tokens_used)
+      end,
+      excluded.quota_exceeded_count, excluded.error_count, excluded.error_rate, excluded.peak_qps
+    )
+  )
+  select count(*) into v_touched from merged;
+  return v_touched;
+end
+$$;
+
+-- Name: add_usage_batch(uuid, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.add_usage_batch(p_tenant_id uuid, p_at timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_batch_id bigint;
+begin
+  insert into private.usage_batches (tenant_id, first_ts, last_ts, events) values (p_tenant_id, p_at, p_at, 0)
+  returning batch_id into v_batch_id;
+  return v_batch_id;
+end
+$$;
 
 -- Name: adjust_quota(uuid, text, private.quota_window[], bigint, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
@@ -285,6 +444,54 @@ begin
         and c.period = v_window.period and c.subject = v_window.subject;
     end if;
   end loop;
+end
+$$;
+
+-- Name: aggregate_usage_metrics(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.aggregate_usage_metrics() RETURNS public.rollup_answer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_types constant text[] := array['hourly', 'daily', 'monthly'];
+  v_last bigint;
+  v_batch_ids bigint[];
+  v_tenant_ids uuid[];
+  v_events bigint;
+  v_answer public.rollup_answer := row(0, 0);
+begin
+  perform pg_advisory_xact_lock(hashtext('meterbase.usage_rollups'));
+  select max(b.batch_id) into v_last from private.usage_batches b;
+  loop
+    select array_agg(c.batch_id), array_agg(distinct c.tenant_id), sum(c.events)
+    into v_batch_ids, v_tenant_ids, v_events
+    from (
+      select n.*, sum(n.events) over (order by n.batch_id) - n.events as before
+      from (
+        -- A tenant that is being deleted is left to whoever deletes it.
+        select b.batch_id, b.tenant_id, b.events
+        from private.usage_batches b
+        join public.tenants t on t.id = b.tenant_id
+        where b.batch_id <= v_last
+        order by b.batch_id
+        limit 20000
+        for update of b skip locked
+        for key share of t skip locked
+      ) as n
+    ) as c
+    where c.before < 200000;
+    exit when v_batch_ids is null;
+
+    v_answer.buckets_touched :=
+      v_answer.buckets_touched + private.add_usage(v_types, null, v_batch_ids, null, null);
+    v_answer.events_processed := v_answer.events_processed + v_events;
+    perform private.note_chat_sessions(v_batch_ids, null, null);
+    perform private.snapshot_gauges(v_tenant_ids);
+    delete from private.usage_batches where batch_id = any (v_batch_ids);
+    exit when clock_timestamp() > now() + interval '5 minutes';
+  end loop;
+  return v_answer;
 end
 $$;
 
@@ -349,6 +556,46 @@ begin
 end
 $$;
 
+-- Name: chat_session(text, jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.chat_session(p_event_type text, p_metadata jsonb) RETURNS uuid
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return case when p_event_type = 'chat_message' then md5(nullif(p_metadata ->> 'session_id', ''))::uuid end;
+end
+$$;
+
+-- Name: check_max_rows(integer); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.check_max_rows(p_max_rows integer) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_max_rows is null or p_max_rows not between 1 and 1000 then
+    perform private.raise_error(400, 'invalid_max_rows', 'At most 1 to 1000 rows can be asked for.');
+  end if;
+end
+$$;
+
+-- Name: check_period_type(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.check_period_type(p_period_type text) RETURNS public.quota_period
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_window public.quota_period := private.usage_window(p_period_type);
+begin
+  if v_window is null then
+    perform private.raise_error(400, 'invalid_period_type', 'A period type is hourly, daily or monthly.');
+  end if;
+  return v_window;
+end
+$$;
+
 -- Name: check_quota_request(uuid, text, text, bigint); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.check_quota_request(p_tenant_id uuid, p_permission text, p_metric text, p_amount bigint) RETURNS timestamp with time zone
@@ -380,6 +627,46 @@ declare
   v_allowed boolean := not exists (select from unnest(v_windows) w where w.used + p_amount > w.cap);
 begin
   return private.quota_answer(p_metric, private.tightest_window(v_windows, p_amount, v_allowed), v_allowed);
+end
+$$;
+
+-- Name: cleanup_old_realtime_events(interval); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.cleanup_old_realtime_events(p_keep interval DEFAULT '30 days'::interval) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_partition private.usage_partition;
+  v_dropped int := 0;
+begin
+  if p_keep is null or p_keep < interval '0' then
+    perform private.raise_error(400, 'invalid_keep', 'Events are kept for an interval of 0 or more.');
+  end if;
+  perform private.aggregate_usage_metrics();
+  perform set_config('lock_timeout', '100ms', true);
+  for v_attempt in 1..50 loop
+    begin
+      lock table public.tenant_usage_realtime in access exclusive mode;
+      exit;
+    exception when lock_not_available then
+      if v_attempt = 50 then
+        raise;
+      end if;
+      perform pg_sleep(0.2);
+    end;
+  end loop;
+
+  for v_partition in
+    select * from private.usage_partitions() p
+    where p.ends_at <= now() - p_keep
+      and not exists (select from private.usage_batches b where b.events > 0 and b.first_ts < p.ends_at)
+  loop
+    execute format('drop table private.%I', v_partition.name);
+    update private.usage_retention set events_since = greatest(events_since, v_partition.ends_at);
+    v_dropped := v_dropped + 1;
+  end loop;
+  return v_dropped;
 end
 $$;
 
@@ -453,6 +740,135 @@ begin
 end
 $$;
 
+-- Name: count_usage(bigint[], timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.count_usage(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone) RETURNS SETOF private.hourly_usage
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_nestloop TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  return query
+    with events as materialized (
+      select e.*, date_trunc('hour', e.event_timestamp, 'UTC') as hour,
+        e.event_type = 'chat_message' as is_chat,
+        e.api_status_code >= 400 and e.api_status_code <> 429 as is_failure,
+        private.chat_session(e.event_type, e.metadata) as session
+      from private.usage_events(p_batch_ids, p_from, p_to) e
+    ),
+    sums as (
+      select e.tenant_id, e.hour,
+        count(*) as events,
+        count(*) filter (where e.api_status_code < 400) as api_calls_successful,
+        count(*) filter (where e.is_failure) as api_calls_failed,
+        count(*) filter (where e.api_status_code = 429) as api_calls_rate_limited,
+        count(e.api_response_time_ms) as latency_count,
+        sum(e.api_response_time_ms) as latency_total_ms,
+        count(*) filter (where e.is_chat and e.metadata ->> 'direction' is distinct from 'received') as chat_messages_sent,
+        count(*) filter (where e.is_chat and e.metadata ->> 'direction' = 'received') as chat_messages_received,
+        count(e.api_response_time_ms) filter (where e.is_chat) as chat_response_count,
+        sum(e.api_response_time_ms) filter (where e.is_chat) as chat_response_total_ms,
+        sum(e.quantity) filter (where e.event_type = 'embedding') as embeddings_generated,
+        sum(e.tokens_consumed) filter (where e.event_type = 'embedding') as embeddings_tokens_used,
+        count(*) filter (where e.event_type = 'search') as semantic_searches_performed,
+        sum(e.tokens_consumed) as total_tokens_used,
+        sum(e.cost_usd) as estimated_cost_usd
+      from events e
+      group by e.tenant_id, e.hour
+    ),
+    latencies as (
+      select l.tenant_id, l.hour,
+        row(array_agg(l.latency order by l.latency), array_agg(l.n order by l.latency))::private.latency_sketch as sketch
+      from (
+        select e.tenant_id, e.hour,
+          case
+            when s.latency_count > 200 then private.latency_bucket(e.api_response_time_ms)
+            else e.api_response_time_ms::float8
+          end,
+          count(*)
+        from events e
+        join sums s on s.tenant_id = e.tenant_id and s.hour = e.hour
+        where e.api_response_time_ms is not null
+        group by 1, 2, 3
+      ) as l (tenant_id, hour, latency, n)
+      group by l.tenant_id, l.hour
+    ),
+    peaks as (
+      -- Batches may share a second with what was counted before them.
+      select p.tenant_id, p.hour, max(p.n) as peak_qps
+      from (
+        select s.tenant_id, s.hour,
+          case
+            when p_batch_ids is null then s.n
+            else (
+              select count(*) from public.tenant_usage_realtime r
+              where r.tenant_id = s.tenant_id
+                and r.event_timestamp >= s.second and r.event_timestamp < s.second + interval '1 second'
+            )
+          end
+        from (
+          select e.tenant_id, e.hour, date_trunc('second', e.event_timestamp), count(*) from events e group by 1, 2, 3
+        ) as s (tenant_id, hour, second, n)
+      ) as p (tenant_id, hour, n)
+      group by p.tenant_id, p.hour
+    ),
+    quantities as (
+      select q.tenant_id, q.hour, jsonb_object_agg(q.metric, q.quantity) as quantities
+      from (
+        select e.tenant_id, e.hour, t.metric, sum(e.quantity)
+        from events e join public.usage_event_types t on t.id = e.event_type
+        where t.metric is not null
+        group by 1, 2, 3
+        union all
+        select s.tenant_id, s.hour, 'tokens', s.total_tokens_used from sums s
+        union all
+        select s.tenant_id, s.hour, 'api_calls', s.api_calls_successful + s.api_calls_failed + s.api_calls_rate_limited
+        from sums s
+      ) as q (tenant_id, hour, metric, quantity)
+      where q.quantity > 0
+      group by q.tenant_id, q.hour
+    ),
+    sessions as (
+      -- Those that are new, or turn out to have begun earlier than they were counted.
+      select c.*
+      from (
+        select f.*, (
+            select c.first_ts from private.chat_sessions c where c.tenant_id = f.tenant_id and c.session = f.session
+          ) as counted_ts
+        from (
+          select e.tenant_id, e.session, min(e.event_timestamp) as first_ts
+          from events e where e.session is not null group by 1, 2
+        ) as f
+      ) as c
+      where c.counted_ts is null or c.first_ts < c.counted_ts
+    ),
+    partial_counts as (
+      select s.tenant_id, date_trunc('hour', s.first_ts, 'UTC') as hour, 'chat_sessions_created' as field, count(*) as n
+      from sessions s group by 1, 2
+      union all
+      select s.tenant_id, date_trunc('hour', s.counted_ts, 'UTC'), 'chat_sessions_created', -count(*)
+      from sessions s where s.counted_ts is not null group by 1, 2
+      union all
+      select d.tenant_id, date_trunc('hour', d.created_at, 'UTC'), 'quota_exceeded_count', count(*)
+      from private.usage_denials(p_batch_ids, p_from, p_to) d group by 1, 2
+    )
+    select s.tenant_id, s.hour, row(
+      s.events, s.api_calls_successful, s.api_calls_failed, s.api_calls_rate_limited, s.latency_count,
+      s.latency_total_ms, l.sketch, s.chat_messages_sent, s.chat_messages_received, null, s.chat_response_count,
+      s.chat_response_total_ms, s.embeddings_generated, s.embeddings_tokens_used, s.semantic_searches_performed,
+      s.total_tokens_used, s.estimated_cost_usd, null, p.peak_qps, q.quantities
+    )::private.usage_counts
+    from sums s
+    join peaks p on p.tenant_id = s.tenant_id and p.hour = s.hour
+    left join latencies l on l.tenant_id = s.tenant_id and l.hour = s.hour
+    left join quantities q on q.tenant_id = s.tenant_id and q.hour = s.hour
+    union all
+    select c.tenant_id, c.hour, jsonb_populate_record(null::private.usage_counts, jsonb_build_object(c.field, c.n))
+    from partial_counts c;
+end
+$$;
+
 -- Name: tenants; Type: TABLE; Schema: public; Owner: -
 
 CREATE TABLE public.tenants (
@@ -522,6 +938,27 @@ begin
   return v_tenant;
 end
 $_$;
+
+-- Name: current_usage(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.current_usage(p_period_type text) RETURNS SETOF public.usage_summary
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_window public.quota_period;
+  v_start timestamptz;
+begin
+  perform private.require_platform_admin();
+  v_window := private.check_period_type(p_period_type);
+  v_start := private.window_start(v_window, now());
+  return query
+    select *
+    from private.read_usage(
+      array(select id from public.tenants), p_period_type, v_start, private.window_end(v_window, v_start)
+    );
+end
+$$;
 
 -- Name: ensure_audit_partitions(integer); Type: FUNCTION; Schema: private; Owner: -
 
@@ -625,6 +1062,7 @@ begin
       private.number_fault(p_event -> 'tokens_consumed', 0, 9007199254740991, true) || ' tokens_consumed',
       private.number_fault(p_event -> 'quantity', 0, 9999999999999, false) || ' quantity',
       private.number_fault(p_event -> 'cost_usd', 0, 999999999, false) || ' cost_usd',
+      private.number_fault(p_event -> 'estimated_cost_usd', 0, 999999999, false) || ' estimated_cost_usd',
       private.number_fault(p_event -> 'api_response_time_ms', 0, 999999999, false) || ' api_response_time_ms',
       private.number_fault(p_event -> 'api_status_code', 100, 599, true) || ' api_status_code'
     )
@@ -657,6 +1095,19 @@ begin
 end
 $$;
 
+-- Name: get_multi_tenant_stats(text, integer); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_multi_tenant_stats(p_period_type text, p_max_rows integer) RETURNS SETOF public.usage_summary
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.check_max_rows(p_max_rows);
+  return query
+    select u.* from private.current_usage(p_period_type) u order by u.total_tokens_used desc, u.tenant_id limit p_max_rows;
+end
+$$;
+
 -- Name: get_quota_status(uuid); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.get_quota_status(p_tenant_id uuid) RETURNS SETOF public.quota_status
@@ -671,7 +1122,7 @@ begin
   v_at := private.tenant_now(p_tenant_id);
   return query
     select e.metric, m.unit, m.kind, e.period, e.per, e.limit_value, u.used,
-      case when e.limit_value is not null then greatest(e.limit_value - u.used, 0) end,
+      private.quota_remaining(e.limit_value, u.used),
       round(p.percentage, 2), private.quota_band(p.percentage),
       private.window_end(e.period, u.window_start), e.enforcement, e.is_override
     from public.entitlements e
@@ -691,6 +1142,87 @@ begin
 end
 $$;
 
+-- Name: tenant_usage_realtime; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.tenant_usage_realtime (
+    tenant_id uuid NOT NULL,
+    event_timestamp timestamp with time zone NOT NULL,
+    event_id text NOT NULL,
+    event_type text NOT NULL,
+    subject text DEFAULT ''::text NOT NULL,
+    tokens_consumed bigint DEFAULT 0 NOT NULL,
+    cost_usd numeric(20,10),
+    api_response_time_ms numeric(12,3),
+    api_status_code smallint,
+    quantity numeric(20,6) DEFAULT 1 NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    batch_id bigint NOT NULL
+)
+PARTITION BY RANGE (event_timestamp);
+
+-- Name: TABLE tenant_usage_realtime; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.tenant_usage_realtime IS 'Usage events, a partition a day. Written by record_usage alone.';
+
+-- Name: COLUMN tenant_usage_realtime.cost_usd; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.tenant_usage_realtime.cost_usd IS 'As reported, else from model_prices, else as estimated by the caller; null when none is known.';
+
+-- Name: get_tenant_events(uuid, timestamp with time zone, timestamp with time zone, text, integer, timestamp with time zone, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_tenant_events(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_event_type text, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id text) RETURNS SETOF public.tenant_usage_realtime
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  perform private.require_permission(p_tenant_id, 'usage:read');
+  perform private.check_max_rows(p_max_rows);
+  return query
+    select e.*
+    from public.tenant_usage_realtime e
+    where e.tenant_id = p_tenant_id
+      and e.event_timestamp >= coalesce(p_from, '-infinity') and e.event_timestamp < coalesce(p_to, 'infinity')
+      and (p_event_type is null or e.event_type = p_event_type)
+      and (
+        p_before_ts is null
+        or e.event_timestamp <= p_before_ts and (e.event_timestamp, e.event_id) < (p_before_ts, coalesce(p_before_id, ''))
+      )
+    order by e.event_timestamp desc, e.event_id desc
+    limit p_max_rows;
+end
+$$;
+
+-- Name: get_tenant_usage(uuid, timestamp with time zone, timestamp with time zone, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_tenant_usage(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_period_type text) RETURNS SETOF public.usage_summary
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_permission(p_tenant_id, 'usage:read');
+  if p_from is null or p_to is null or p_from > p_to then
+    perform private.raise_error(400, 'invalid_range', 'A range needs a beginning and an end that is not before it.');
+  end if;
+  return query select * from private.tenant_usage(p_tenant_id, p_period_type, p_from, p_to);
+end
+$$;
+
+-- Name: get_tenants_exceeding_quota(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_tenants_exceeding_quota(p_period_type text) RETURNS SETOF public.usage_summary
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return query
+    select u.*
+    from private.current_usage(p_period_type) u
+    where u.quota_exceeded_count > 0 or u.total_tokens_used > u.quota_limit
+    order by u.quota_exceeded_count desc, u.total_tokens_used desc, u.tenant_id;
+end
+$$;
+
 -- Name: get_today_usage(uuid); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.get_today_usage(p_tenant_id uuid) RETURNS public.usage_summary
@@ -698,56 +1230,62 @@ CREATE FUNCTION private.get_today_usage(p_tenant_id uuid) RETURNS public.usage_s
     SET search_path TO ''
     AS $$
 declare
-  v_at timestamptz;
   v_day timestamptz;
   v_usage public.usage_summary;
 begin
   perform private.require_permission(p_tenant_id, 'usage:read');
-  v_at := private.tenant_now(p_tenant_id);
-  v_day := private.window_start('day', v_at);
-
-  with events as materialized (
-    select e.*, e.event_type = 'chat_message' as is_chat,
-      e.api_status_code >= 400 and e.api_status_code <> 429 as is_failure
-    from public.tenant_usage_realtime e
-    where e.tenant_id = p_tenant_id and e.event_timestamp >= v_day and e.event_timestamp < v_day + interval '24 hours'
-  )
-  select p_tenant_id, 'daily', v_day, v_day + interval '24 hours',
-    count(e.api_status_code),
-    count(*) filter (where e.api_status_code < 400),
-    count(*) filter (where e.is_failure),
-    count(*) filter (where e.api_status_code = 429),
-    round(avg(e.api_response_time_ms), 3),
-    (percentile_disc(0.5) within group (order by e.api_response_time_ms)),
-    (percentile_disc(0.95) within group (order by e.api_response_time_ms)),
-    (percentile_disc(0.99) within group (order by e.api_response_time_ms)),
-    count(*) filter (where e.is_chat and coalesce(e.metadata ->> 'direction', 'sent') = 'sent'),
-    count(*) filter (where e.is_chat and e.metadata ->> 'direction' = 'received'),
-    count(distinct e.metadata ->> 'session_id') filter (where e.is_chat),
-    round(avg(e.api_response_time_ms) filter (where e.is_chat), 3),
-    coalesce(sum(e.quantity) filter (where e.event_type = 'embedding'), 0),
-    coalesce(sum(e.tokens_consumed) filter (where e.event_type = 'embedding'), 0),
-    count(*) filter (where e.event_type = 'search'),
-    coalesce(sum(e.tokens_consumed), 0),
-    coalesce(sum(e.cost_usd), 0),
-    null::bigint, null::bigint, 0,
-    count(*) filter (where e.is_failure),
-    coalesce(round(count(*) filter (where e.is_failure)::numeric / nullif(count(e.api_status_code), 0), 6), 0),
-    coalesce((
-      select max(s.calls)
-      from (select count(*) from events group by date_trunc('second', event_timestamp)) as s (calls)
-    ), 0)
-  into v_usage
-  from events e;
-
-  select q.limit_value, case when q.limit_value is not null then greatest(q.limit_value - q.used, 0) end
-  into v_usage.quota_limit, v_usage.quota_remaining
-  from unnest(private.quota_windows(p_tenant_id, 'tokens', '', v_at)) q
-  where q.period = 'day';
-  select count(*) into v_usage.quota_exceeded_count
-  from public.quota_decisions d
-  where d.tenant_id = p_tenant_id and d.metric = 'tokens' and d.window_start = v_day and not d.allowed;
+  v_day := private.window_start('day', private.tenant_now(p_tenant_id));
+  select * into v_usage from private.tenant_usage(p_tenant_id, 'daily', v_day, v_day + interval '24 hours');
+  if not found then
+    v_usage := private.summarize_usage(
+      p_tenant_id, 'daily', v_day, null, private.token_limit(p_tenant_id, 'daily')
+    );
+  end if;
   return v_usage;
+end
+$$;
+
+-- Name: get_top_consumers(text, text, integer); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_top_consumers(p_metric text, p_period_type text, p_max_rows integer) RETURNS SETOF public.top_consumer
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_window public.quota_period;
+  v_start timestamptz;
+  v_batch_ids bigint[];
+begin
+  perform private.require_platform_admin();
+  v_window := private.check_period_type(p_period_type);
+  perform private.check_max_rows(p_max_rows);
+  if p_metric is distinct from 'cost' and not exists (select from public.metrics where id = p_metric) then
+    perform private.raise_error(404, 'metric_not_found', format('There is no metric "%s".', p_metric));
+  end if;
+  v_start := private.window_start(v_window, now());
+  v_batch_ids := array(select batch_id from private.usage_batches where last_ts >= v_start);
+  return query
+    select t.id, t.name, p_metric, v_start, sum(u.quantity)
+    from (
+      select m.tenant_id, m.quantity from public.tenant_metric_usage m
+      where m.metric = p_metric and m.period_type = p_period_type and m.period_start = v_start
+      union all
+      select m.tenant_id, m.estimated_cost_usd from public.tenant_usage_metrics m
+      where p_metric = 'cost' and m.period_type = p_period_type and m.period_start = v_start
+      union all
+      select c.tenant_id,
+        case p_metric
+          when 'cost' then (c.counts).estimated_cost_usd
+          else ((c.counts).quantities ->> p_metric)::numeric
+        end
+      from private.count_usage(v_batch_ids, null, null) c
+      where private.window_start(v_window, c.hour) = v_start
+    ) as u (tenant_id, quantity)
+    join public.tenants t on t.id = u.tenant_id
+    group by t.id
+    having sum(u.quantity) > 0
+    order by sum(u.quantity) desc, t.id
+    limit p_max_rows;
 end
 $$;
 
@@ -841,6 +1379,91 @@ begin
 end
 $$;
 
+-- Name: latency_bucket(double precision); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.latency_bucket(p_latency double precision) RETURNS double precision
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return case when p_latency > 0 then 2 / 2.04 * power(1.04, ceil(ln(p_latency) / ln(1.04::float8))) else 0 end;
+end
+$$;
+
+-- Name: latency_percentiles(private.latency_sketch); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.latency_percentiles(p_sketch private.latency_sketch) RETURNS numeric[]
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_total bigint := (select sum(c.n) from unnest(p_sketch.counts) c (n));
+begin
+  return array(
+    with cumulative as materialized (
+      select u.latency, sum(u.n) over (order by u.latency) as upto
+      from unnest(p_sketch.latencies, p_sketch.counts) u (latency, n)
+    )
+    select round((low.latency + (p.position - floor(p.position))::float8 * (high.latency - low.latency))::numeric, 3)
+    from unnest(array[0.5, 0.95, 0.99]) with ordinality f (fraction, ordinal)
+    cross join lateral (select f.fraction * (v_total - 1)) as p (position)
+    cross join lateral (select min(c.latency) from cumulative c where c.upto > floor(p.position)) as low (latency)
+    cross join lateral (select min(c.latency) from cumulative c where c.upto > ceil(p.position)) as high (latency)
+    order by f.ordinal
+  );
+end
+$$;
+
+-- Name: merge_latencies(private.latency_sketch[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.merge_latencies(p_sketches private.latency_sketch[]) RETURNS private.latency_sketch
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_total bigint := (select sum(c.n) from unnest(p_sketches) s cross join unnest(s.counts) c (n));
+  v_merged private.latency_sketch;
+begin
+  select array_agg(m.latency order by m.latency), array_agg(m.n order by m.latency)
+  into v_merged.latencies, v_merged.counts
+  from (
+    select case when v_total > 200 then private.latency_bucket(u.latency) else u.latency end, sum(u.n)::bigint
+    from unnest(p_sketches) s cross join unnest(s.latencies, s.counts) u (latency, n)
+    group by 1
+  ) as m (latency, n);
+  return v_merged;
+end
+$$;
+
+-- Name: merge_usage(private.usage_counts[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.merge_usage(p_counts private.usage_counts[]) RETURNS private.usage_counts
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_merged private.usage_counts;
+begin
+  if cardinality(p_counts) = 1 then
+    return p_counts[1];
+  end if;
+  select sum(c.events), sum(c.api_calls_successful), sum(c.api_calls_failed), sum(c.api_calls_rate_limited),
+    sum(c.latency_count), sum(c.latency_total_ms), null::private.latency_sketch,
+    sum(c.chat_messages_sent), sum(c.chat_messages_received), sum(c.chat_sessions_created),
+    sum(c.chat_response_count), sum(c.chat_response_total_ms),
+    sum(c.embeddings_generated), sum(c.embeddings_tokens_used), sum(c.semantic_searches_performed),
+    sum(c.total_tokens_used), sum(c.estimated_cost_usd), sum(c.quota_exceeded_count), max(c.peak_qps), null::jsonb
+  into v_merged
+  from unnest(p_counts) c;
+  v_merged.latency := private.merge_latencies(array(select c.latency from unnest(p_counts) c));
+  select jsonb_object_agg(q.metric, q.quantity) into v_merged.quantities
+  from (
+    select j.key, sum(j.value::numeric) from unnest(p_counts) c cross join jsonb_each_text(c.quantities) j group by j.key
+  ) as q (metric, quantity);
+  return v_merged;
+end
+$$;
+
 -- Name: model_cost(jsonb, bigint, numeric, numeric); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.model_cost(p_metadata jsonb, p_tokens bigint, p_input numeric, p_output numeric) RETURNS numeric
@@ -856,6 +1479,24 @@ CREATE FUNCTION private.model_cost(p_metadata jsonb, p_tokens bigint, p_input nu
     else p_tokens * p_input
   end / 1000000)
   where p_input is not null
+$$;
+
+-- Name: note_chat_sessions(bigint[], timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.note_chat_sessions(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  insert into private.chat_sessions as c (tenant_id, session, first_ts, last_ts)
+  select e.tenant_id, private.chat_session(e.event_type, e.metadata), min(e.event_timestamp), max(e.event_timestamp)
+  from private.usage_events(p_batch_ids, p_from, p_to) e
+  where private.chat_session(e.event_type, e.metadata) is not null
+  group by 1, 2
+  on conflict (tenant_id, session) do update
+  set first_ts = least(c.first_ts, excluded.first_ts), last_ts = greatest(c.last_ts, excluded.last_ts)
+  where excluded.first_ts < c.first_ts or excluded.last_ts > c.last_ts;
+end
 $$;
 
 -- Name: number_fault(jsonb, numeric, numeric, boolean); Type: FUNCTION; Schema: private; Owner: -
@@ -900,6 +1541,17 @@ begin
 end
 $_$;
 
+-- Name: prune_cron_history(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.prune_cron_history() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  delete from cron.job_run_details where start_time < now() - interval '7 days';
+end
+$$;
+
 -- Name: prune_quota(); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.prune_quota() RETURNS void
@@ -909,7 +1561,7 @@ CREATE FUNCTION private.prune_quota() RETURNS void
 begin
   delete from private.quota_grants where created_at < now() - interval '48 hours';
   delete from private.quota_reservations where status <> 'open' and closed_at < now() - interval '48 hours';
-  delete from public.quota_decisions where created_at < now() - interval '30 days';
+  delete from public.quota_decisions where created_at < date_trunc('day', now() - interval '30 days', 'UTC');
 end
 $$;
 
@@ -921,6 +1573,7 @@ CREATE FUNCTION private.prune_usage_event_keys() RETURNS void
     AS $$
 begin
   delete from private.usage_event_keys where recorded_at < now() - interval '32 days';
+  delete from private.chat_sessions where last_ts < now() - interval '32 days';
 end
 $$;
 
@@ -938,7 +1591,7 @@ begin
   v_answer.period := p_window.period;
   v_answer.limit_value := p_window.limit_value;
   v_answer.used := p_window.used;
-  v_answer.remaining := case when p_window.limit_value is not null then greatest(p_window.limit_value - p_window.used, 0) end;
+  v_answer.remaining := private.quota_remaining(p_window.limit_value, p_window.used);
   v_answer.resets_at := private.window_end(p_window.period, p_window.window_start);
   v_answer.reason := case
     when not p_allowed then case p_window.limit_value when 0 then 'not_included' else 'quota_exceeded' end
@@ -955,6 +1608,17 @@ CREATE FUNCTION private.quota_band(p_percentage numeric) RETURNS public.quota_ba
     SET search_path TO ''
     AS $$
   select case when p_percentage > 90 then 'critical' when p_percentage >= 75 then 'warning' else 'ok' end::public.quota_band
+$$;
+
+-- Name: quota_remaining(bigint, bigint); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.quota_remaining(p_limit_value bigint, p_used bigint) RETURNS bigint
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return case when p_limit_value is not null then greatest(p_limit_value - p_used, 0) end;
+end
 $$;
 
 -- Name: quota_windows(uuid, text, text, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
@@ -996,9 +1660,144 @@ begin
 end
 $$;
 
--- Name: record_denial(uuid, text, bigint, text, private.quota_window, private.quota_window[]); Type: FUNCTION; Schema: private; Owner: -
+-- Name: read_usage(uuid[], text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.record_denial(p_tenant_id uuid, p_metric text, p_amount bigint, p_reason text, p_window private.quota_window, p_windows private.quota_window[]) RETURNS uuid
+CREATE FUNCTION private.read_usage(p_tenant_ids uuid[], p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone) RETURNS SETOF public.usage_summary
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_window public.quota_period := private.usage_window(p_period_type);
+  v_batch_ids bigint[] := array(select b.batch_id from private.usage_batches b where b.tenant_id = any (p_tenant_ids));
+  v_tail private.hourly_usage[] := array[]::private.hourly_usage[];
+begin
+  if cardinality(v_batch_ids) > 0 then
+    v_tail := array(
+      select u from private.count_usage(v_batch_ids, null, null) u
+      where private.window_start(v_window, u.hour) >= p_from and private.window_start(v_window, u.hour) < p_to
+    );
+  end if;
+  return query
+    with tail as materialized (
+      select u.tenant_id, private.window_start(v_window, u.hour) as period_start, array_agg(u.counts) as counts
+      from unnest(v_tail) u
+      group by 1, 2
+    )
+    select m.tenant_id, m.period_type, m.period_start, m.period_end, m.api_calls_total, m.api_calls_successful,
+      m.api_calls_failed, m.api_calls_rate_limited, m.api_latency_avg_ms, m.api_latency_p50_ms, m.api_latency_p95_ms,
+      m.api_latency_p99_ms, m.chat_messages_sent, m.chat_messages_received, m.chat_sessions_created,
+      m.chat_avg_response_time_ms, m.embeddings_generated, m.embeddings_tokens_used, m.semantic_searches_performed,
+      m.total_tokens_used, m.estimated_cost_usd, m.quota_limit, m.quota_remaining, m.quota_exceeded_count,
+      m.error_count, m.error_rate, m.peak_qps
+    from public.tenant_usage_metrics m
+    where m.tenant_id = any (p_tenant_ids) and m.period_type = p_period_type
+      and m.period_start >= p_from and m.period_start < p_to
+      and not exists (select from tail t where t.tenant_id = m.tenant_id and t.period_start = m.period_start)
+    union all
+    select s.*
+    from tail t
+    left join private.usage_rollups r
+      on r.tenant_id = t.tenant_id and r.period_type = p_period_type and r.period_start = t.period_start
+    cross join lateral private.summarize_usage(
+      t.tenant_id, p_period_type, t.period_start,
+      private.merge_usage(case when r.tenant_id is null then t.counts else r.counts || t.counts end),
+      private.token_limit(t.tenant_id, p_period_type)
+    ) s;
+end
+$$;
+
+-- Name: readable_count(numeric); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.readable_count(p_value numeric) RETURNS bigint
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return least(coalesce(p_value, 0), 9007199254740991);
+end
+$$;
+
+-- Name: recompute_usage_metrics(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS public.rollup_answer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_from timestamptz;
+  v_to timestamptz;
+  v_day private.usage_partition;
+  v_days private.usage_partition[];
+  v_coarse text;
+  v_fine text;
+  v_answer public.rollup_answer := row(0, 0);
+begin
+  perform private.require_platform_admin();
+  if p_from is null or p_to is null or p_from > p_to then
+    perform private.raise_error(400, 'invalid_range', 'A range needs a beginning and an end that is not before it.');
+  end if;
+  perform pg_advisory_xact_lock(hashtext('meterbase.usage_rollups'));
+  -- Whole hours, and only those that have all of their events, and of their receipts (see prune_quota).
+  select greatest(
+    date_trunc('hour', p_from, 'UTC'), r.events_since, date_trunc('day', now() - interval '30 days', 'UTC')
+  ) into v_from
+  from private.usage_retention r;
+  v_to := date_trunc('hour', p_to + interval '1 hour' - interval '1 microsecond', 'UTC');
+  v_days := array(
+    select row(p.name, greatest(p.starts_at, v_from), least(p.ends_at, v_to))::private.usage_partition
+    from private.usage_partitions() p
+    where p.ends_at > v_from and p.starts_at < v_to
+  );
+  if cardinality(v_days) = 0 then
+    return v_answer;
+  end if;
+  v_from := v_days[1].starts_at;
+  v_to := v_days[cardinality(v_days)].ends_at;
+
+  delete from private.chat_sessions where first_ts >= v_from and first_ts < v_to;
+  delete from private.usage_rollups where period_type = 'hourly' and period_start >= v_from and period_start < v_to;
+  foreach v_day in array v_days loop
+    v_answer.buckets_touched := v_answer.buckets_touched
+      + private.add_usage(array['hourly'], null, null, v_day.starts_at, v_day.ends_at);
+    perform private.note_chat_sessions(null, v_day.starts_at, v_day.ends_at);
+  end loop;
+  select coalesce(sum((r.counts).events), 0) into v_answer.events_processed
+  from private.usage_rollups r
+  where r.period_type = 'hourly' and r.period_start >= v_from and r.period_start < v_to;
+
+  foreach v_coarse in array array['daily', 'monthly'] loop
+    v_fine := case v_coarse when 'daily' then 'hourly' else 'daily' end;
+    v_from := private.window_start(private.usage_window(v_coarse), v_from);
+    v_to := private.window_end(
+      private.usage_window(v_coarse),
+      private.window_start(private.usage_window(v_coarse), v_to - interval '1 microsecond')
+    );
+    delete from private.usage_rollups where period_type = v_coarse and period_start >= v_from and period_start < v_to;
+    v_answer.buckets_touched :=
+      v_answer.buckets_touched + private.add_usage(array[v_coarse], v_fine, null, v_from, v_to);
+  end loop;
+
+  delete from public.tenant_usage_metrics m
+  where m.period_start >= v_from and m.period_start < v_to
+    and not exists (
+      select from private.usage_rollups r
+      where r.tenant_id = m.tenant_id and r.period_type = m.period_type and r.period_start = m.period_start
+    );
+  delete from public.tenant_metric_usage u
+  using public.metrics m
+  where m.id = u.metric and m.kind = 'counter' and u.period_start >= v_from and u.period_start < v_to
+    and not exists (
+      select from private.usage_rollups r
+      where r.tenant_id = u.tenant_id and r.period_type = u.period_type and r.period_start = u.period_start
+        and (r.counts).quantities ? u.metric
+    );
+  return v_answer;
+end
+$$;
+
+-- Name: record_denial(uuid, text, bigint, text, private.quota_window, private.quota_window[], timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.record_denial(p_tenant_id uuid, p_metric text, p_amount bigint, p_reason text, p_window private.quota_window, p_windows private.quota_window[], p_at timestamp with time zone) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -1014,11 +1813,13 @@ begin
     exit when found;
 
     insert into public.quota_decisions (
-      tenant_id, metric, period, subject, amount, allowed, reason, limit_value, used, window_start, windows, plan_id
+      tenant_id, metric, period, subject, amount, allowed, reason, limit_value, used, window_start, windows, plan_id,
+      batch_id, created_at
     )
     select p_tenant_id, p_metric, p_window.period, p_window.subject, p_amount, false, p_reason,
       p_window.limit_value, p_window.used, p_window.window_start,
-      (select jsonb_agg(to_jsonb(w) - 'cap') from unnest(p_windows) w), t.plan_id
+      (select jsonb_agg(to_jsonb(w) - 'cap') from unnest(p_windows) w), t.plan_id,
+      case when p_metric = 'tokens' then private.add_usage_batch(p_tenant_id, p_at) end, p_at
     from public.tenants t where t.id = p_tenant_id
     on conflict do nothing
     returning id into v_id;
@@ -1041,12 +1842,15 @@ declare
   v_events private.checked_event[];
   v_answer public.record_usage_answer;
 begin
+  -- So that no partition is dropped between the look whether it is there and the insert.
+  lock table public.tenant_usage_realtime in row exclusive mode;
   v_events := array(
     select row(
       i.ordinal - 1, f.fault, i.event ->> 'event_id', i.event ->> 'event_type', p.event_timestamp,
       coalesce(p_subject, i.event ->> 'subject', ''),
       case when f.fault is null then coalesce((i.event ->> 'tokens_consumed')::numeric::bigint, 0) end,
       case when f.fault is null then (i.event ->> 'cost_usd')::numeric end,
+      case when f.fault is null then (i.event ->> 'estimated_cost_usd')::numeric end,
       case when f.fault is null then (i.event ->> 'api_response_time_ms')::numeric end,
       case when f.fault is null then (i.event ->> 'api_status_code')::numeric::smallint end,
       case when f.fault is null then coalesce((i.event ->> 'quantity')::numeric, 1) end,
@@ -1086,7 +1890,10 @@ begin
       api_status_code, quantity, metadata, batch_id
     )
     select p_tenant_id, e.event_timestamp, e.event_id, e.event_type, e.subject, e.tokens_consumed,
-      coalesce(e.cost_usd, private.model_cost(e.metadata, e.tokens_consumed, m.input_per_million, m.output_per_million)),
+      coalesce(
+        e.cost_usd, private.model_cost(e.metadata, e.tokens_consumed, m.input_per_million, m.output_per_million),
+        e.estimated_cost_usd
+      ),
       e.api_response_time_ms, e.api_status_code, e.quantity, e.metadata, v_batch_id
     from distinct_events e
     left join public.model_prices m on m.model = e.metadata ->> 'model'
@@ -1097,8 +1904,8 @@ begin
   select count(*), min(event_timestamp), max(event_timestamp) into v_answer.accepted, v_first, v_last from inserted;
 
   if v_answer.accepted > 0 then
-    insert into private.usage_batches (batch_id, tenant_id, first_ts, last_ts)
-    overriding system value values (v_batch_id, p_tenant_id, v_first, v_last);
+    insert into private.usage_batches (batch_id, tenant_id, first_ts, last_ts, events)
+    overriding system value values (v_batch_id, p_tenant_id, v_first, v_last, v_answer.accepted);
   end if;
 
   v_answer.duplicates := (select count(*) from unnest(v_events) e where e.reason is null) - v_answer.accepted;
@@ -1306,6 +2113,74 @@ begin
 end
 $$;
 
+-- Name: snapshot_gauges(uuid[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.snapshot_gauges(p_tenant_ids uuid[] DEFAULT NULL::uuid[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  insert into public.tenant_metric_usage as u (tenant_id, metric, period_type, period_start, quantity)
+  select g.tenant_id, g.metric, p.period_type,
+    private.window_start(private.usage_window(p.period_type), now() + t.clock_offset), g.quantity
+  from (
+    select m.tenant_id, 'team_members', count(*) from public.memberships m group by m.tenant_id
+    union all
+    select c.tenant_id, c.metric, c.used
+    from private.quota_counters c
+    join public.metrics m on m.id = c.metric and m.kind = 'gauge'
+    where c.period = 'none' and c.subject = '' and c.metric <> 'team_members'
+  ) as g (tenant_id, metric, quantity)
+  join public.tenants t on t.id = g.tenant_id
+  cross join (values ('hourly'), ('daily'), ('monthly')) as p (period_type)
+  where p_tenant_ids is null or g.tenant_id = any (p_tenant_ids)
+  on conflict (tenant_id, metric, period_type, period_start) do update set quantity = excluded.quantity
+  where u.quantity <> excluded.quantity;
+end
+$$;
+
+-- Name: summarize_usage(uuid, text, timestamp with time zone, private.usage_counts, bigint); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.summarize_usage(p_tenant_id uuid, p_period_type text, p_period_start timestamp with time zone, p_counts private.usage_counts, p_quota_limit bigint) RETURNS public.usage_summary
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_percentiles numeric[] := private.latency_percentiles(p_counts.latency);
+  v_usage public.usage_summary;
+begin
+  v_usage.tenant_id := p_tenant_id;
+  v_usage.period_type := p_period_type;
+  v_usage.period_start := p_period_start;
+  v_usage.period_end := private.window_end(private.usage_window(p_period_type), p_period_start);
+  v_usage.api_calls_successful := coalesce(p_counts.api_calls_successful, 0);
+  v_usage.api_calls_failed := coalesce(p_counts.api_calls_failed, 0);
+  v_usage.api_calls_rate_limited := coalesce(p_counts.api_calls_rate_limited, 0);
+  v_usage.api_calls_total :=
+    v_usage.api_calls_successful + v_usage.api_calls_failed + v_usage.api_calls_rate_limited;
+  v_usage.api_latency_avg_ms := round(p_counts.latency_total_ms / nullif(p_counts.latency_count, 0), 3);
+  v_usage.api_latency_p50_ms := v_percentiles[1];
+  v_usage.api_latency_p95_ms := v_percentiles[2];
+  v_usage.api_latency_p99_ms := v_percentiles[3];
+  v_usage.chat_messages_sent := coalesce(p_counts.chat_messages_sent, 0);
+  v_usage.chat_messages_received := coalesce(p_counts.chat_messages_received, 0);
+  v_usage.chat_sessions_created := coalesce(p_counts.chat_sessions_created, 0);
+  v_usage.chat_avg_response_time_ms := round(p_counts.chat_response_total_ms / nullif(p_counts.chat_response_count, 0), 3);
+  v_usage.embeddings_generated := private.readable_count(p_counts.embeddings_generated);
+  v_usage.embeddings_tokens_used := private.readable_count(p_counts.embeddings_tokens_used);
+  v_usage.semantic_searches_performed := coalesce(p_counts.semantic_searches_performed, 0);
+  v_usage.total_tokens_used := private.readable_count(p_counts.total_tokens_used);
+  v_usage.estimated_cost_usd := coalesce(p_counts.estimated_cost_usd, 0);
+  v_usage.quota_limit := p_quota_limit;
+  v_usage.quota_remaining := private.quota_remaining(p_quota_limit, v_usage.total_tokens_used);
+  v_usage.quota_exceeded_count := coalesce(p_counts.quota_exceeded_count, 0);
+  v_usage.error_count := v_usage.api_calls_failed;
+  v_usage.error_rate := coalesce(round(v_usage.api_calls_failed::numeric / nullif(v_usage.api_calls_total, 0), 6), 0);
+  v_usage.peak_qps := coalesce(p_counts.peak_qps, 0);
+  return v_usage;
+end
+$$;
+
 -- Name: take_quota(uuid, text, bigint, text, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.take_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_at timestamp with time zone) RETURNS private.quota_take
@@ -1364,7 +2239,7 @@ begin
   v_take.answer := private.quota_answer(p_metric, v_window, v_allowed);
   if not v_allowed then
     v_take.answer.decision_id := private.record_denial(
-      p_tenant_id, p_metric, p_amount, (v_take.answer).reason, v_window, v_windows
+      p_tenant_id, p_metric, p_amount, (v_take.answer).reason, v_window, v_windows, p_at
     );
   end if;
   return v_take;
@@ -1407,6 +2282,33 @@ begin
 end
 $$;
 
+-- Name: tenant_usage(uuid, text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.tenant_usage(p_tenant_id uuid, p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone) RETURNS SETOF public.usage_summary
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_window public.quota_period := private.check_period_type(p_period_type);
+  v_current timestamptz := private.window_start(v_window, private.tenant_now(p_tenant_id));
+  v_usage public.usage_summary;
+begin
+  for v_usage in
+    select u.*
+    from private.read_usage(array[p_tenant_id], p_period_type, private.window_start(v_window, p_from), p_to) u
+    order by u.period_start
+  loop
+    if v_usage.period_start = v_current then
+      select q.limit_value, private.quota_remaining(q.limit_value, q.used)
+      into v_usage.quota_limit, v_usage.quota_remaining
+      from unnest(private.quota_windows(p_tenant_id, 'tokens', '', v_current)) q
+      where q.period = v_window;
+    end if;
+    return next v_usage;
+  end loop;
+end
+$$;
+
 -- Name: tightest_window(private.quota_window[], bigint, boolean); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.tightest_window(p_windows private.quota_window[], p_amount bigint, p_allowed boolean) RETURNS private.quota_window
@@ -1424,6 +2326,135 @@ begin
     private.window_end(w.period, w.window_start) desc nulls first
   limit 1;
   return v_window;
+end
+$$;
+
+-- Name: token_limit(uuid, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.token_limit(p_tenant_id uuid, p_period_type text) RETURNS bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return (
+    select e.limit_value
+    from public.entitlements e
+    where e.tenant_id = p_tenant_id and e.metric = 'tokens' and e.per = 'tenant'
+      and e.period = private.usage_window(p_period_type)
+  );
+end
+$$;
+
+-- Name: quota_decisions; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.quota_decisions (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid NOT NULL,
+    metric text NOT NULL,
+    period public.quota_period NOT NULL,
+    subject text NOT NULL,
+    amount bigint NOT NULL,
+    allowed boolean NOT NULL,
+    reason text,
+    limit_value bigint,
+    used bigint NOT NULL,
+    window_start timestamp with time zone NOT NULL,
+    windows jsonb NOT NULL,
+    plan_id text NOT NULL,
+    batch_id bigint,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+-- Name: TABLE quota_decisions; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.quota_decisions IS 'Receipts: what a denial saw. The first with given counters writes one, later ones return it; kept 30 days.';
+
+-- Name: COLUMN quota_decisions.windows; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.quota_decisions.windows IS 'Every window consulted: period, subject, limit_value, enforcement, is_override, window_start, used.';
+
+-- Name: COLUMN quota_decisions.batch_id; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.quota_decisions.batch_id IS 'The batch by which the roll-ups count it, see the usage domain; null where they do not.';
+
+-- Name: COLUMN quota_decisions.created_at; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.quota_decisions.created_at IS 'In the tenant''s time, as window_start is.';
+
+-- Name: usage_denials(bigint[], timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.usage_denials(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone) RETURNS SETOF public.quota_decisions
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if p_batch_ids is not null then
+    return query select d.* from public.quota_decisions d where d.batch_id = any (p_batch_ids);
+  else
+    return query
+      select d.*
+      from public.quota_decisions d
+      where d.batch_id is not null and d.created_at >= p_from and d.created_at < p_to
+        and not exists (select from private.usage_batches b where b.batch_id = d.batch_id);
+  end if;
+end
+$$;
+
+-- Name: usage_events(bigint[], timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.usage_events(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone) RETURNS SETOF public.tenant_usage_realtime
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if p_batch_ids is not null then
+    return query
+      select e.*
+      from private.usage_batches b
+      cross join lateral (
+        select * from public.tenant_usage_realtime r
+        where r.batch_id = b.batch_id and r.event_timestamp between b.first_ts and b.last_ts
+        offset 0 -- batch by batch: as a plain join, the planner may read whole partitions instead
+      ) as e
+      where b.batch_id = any (p_batch_ids);
+  else
+    return query
+      select e.*
+      from public.tenant_usage_realtime e
+      join public.tenants t on t.id = e.tenant_id
+      where e.event_timestamp >= p_from and e.event_timestamp < p_to
+        and not exists (select from private.usage_batches b where b.batch_id = e.batch_id);
+  end if;
+end
+$$;
+
+-- Name: usage_partitions(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.usage_partitions() RETURNS SETOF private.usage_partition
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return query
+    select p.name, p.starts_at, p.starts_at + interval '24 hours'
+    from (
+      select c.relname, to_date(right(c.relname, 10), 'YYYY"m"MM"d"DD')::timestamp at time zone 'UTC'
+      from pg_catalog.pg_inherits i
+      join pg_catalog.pg_class c on c.oid = i.inhrelid
+      where i.inhparent = 'public.tenant_usage_realtime'::regclass
+    ) as p (name, starts_at)
+    order by p.starts_at;
+end
+$$;
+
+-- Name: usage_window(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.usage_window(p_period_type text) RETURNS public.quota_period
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return case p_period_type when 'hourly' then 'hour' when 'daily' then 'day' when 'monthly' then 'month' end::public.quota_period;
 end
 $$;
 
@@ -1454,6 +2485,17 @@ begin
 end
 $$;
 
+-- Name: aggregate_usage_metrics(); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.aggregate_usage_metrics() RETURNS SETOF public.rollup_answer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$ select * from private.aggregate_usage_metrics() $$;
+
+-- Name: FUNCTION aggregate_usage_metrics(); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.aggregate_usage_metrics() IS 'Adds the events recorded since the last pass to the hours, days and months in which they happened. Running it again changes nothing. Service role.';
+
 -- Name: check_tenant_quota(uuid, text, bigint, text); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text) RETURNS SETOF public.quota_answer
@@ -1464,6 +2506,17 @@ CREATE FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amount bi
 -- Name: FUNCTION check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text) IS 'What consume_quota would answer, taking nothing: used and remaining are as they stand. Needs usage:read.';
+
+-- Name: cleanup_old_realtime_events(interval); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.cleanup_old_realtime_events(keep interval DEFAULT '30 days'::interval) RETURNS integer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.cleanup_old_realtime_events($1) $_$;
+
+-- Name: FUNCTION cleanup_old_realtime_events(keep interval); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.cleanup_old_realtime_events(keep interval) IS 'Drops the days of usage events that ended longer ago, after rolling them up, and returns how many. Service role.';
 
 -- Name: consume_quota(uuid, text, bigint, text, text); Type: FUNCTION; Schema: public; Owner: -
 
@@ -1487,6 +2540,17 @@ CREATE FUNCTION public.create_tenant(name text, plan_id text DEFAULT 'free'::tex
 
 COMMENT ON FUNCTION public.create_tenant(name text, plan_id text) IS 'Makes a tenant on a self-serve plan (free, trial) with the caller as its owner, and returns its row.';
 
+-- Name: get_multi_tenant_stats(text, integer); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_multi_tenant_stats(period_type text DEFAULT 'daily'::text, max_rows integer DEFAULT 100) RETURNS SETOF public.usage_summary
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.get_multi_tenant_stats($1, $2) $_$;
+
+-- Name: FUNCTION get_multi_tenant_stats(period_type text, max_rows integer); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_multi_tenant_stats(period_type text, max_rows integer) IS 'Usage of every tenant in the hour, day or month under way, most tokens first. Platform admins.';
+
 -- Name: get_quota_status(uuid); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.get_quota_status(tenant_id uuid) RETURNS SETOF public.quota_status
@@ -1498,6 +2562,39 @@ CREATE FUNCTION public.get_quota_status(tenant_id uuid) RETURNS SETOF public.quo
 
 COMMENT ON FUNCTION public.get_quota_status(tenant_id uuid) IS 'Every entitlement with used, remaining, percentage and band (ok, warning from 75 %, critical above 90 %); limits of each subject are those of the caller. Needs usage:read.';
 
+-- Name: get_tenant_events(uuid, timestamp with time zone, timestamp with time zone, text, integer, timestamp with time zone, text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_tenant_events(tenant_id uuid, from_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, to_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, event_type text DEFAULT NULL::text, max_rows integer DEFAULT 100, before_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, before_id text DEFAULT NULL::text) RETURNS SETOF public.tenant_usage_realtime
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.get_tenant_events($1, $2, $3, $4, $5, $6, $7) $_$;
+
+-- Name: FUNCTION get_tenant_events(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone, event_type text, max_rows integer, before_ts timestamp with time zone, before_id text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_tenant_events(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone, event_type text, max_rows integer, before_ts timestamp with time zone, before_id text) IS 'A tenant''s events in [from_ts, to_ts), newest first; the next page is before the last one''s event_timestamp and event_id. Needs usage:read.';
+
+-- Name: get_tenant_usage(uuid, timestamp with time zone, timestamp with time zone, text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_tenant_usage(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone, period_type text DEFAULT 'daily'::text) RETURNS SETOF public.usage_summary
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.get_tenant_usage($1, $2, $3, $4) $_$;
+
+-- Name: FUNCTION get_tenant_usage(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone, period_type text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_tenant_usage(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone, period_type text) IS 'A tenant''s usage in the hours, days or months (hourly, daily, monthly) that overlap [from_ts, to_ts), a row each where there was any. Needs usage:read.';
+
+-- Name: get_tenants_exceeding_quota(text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_tenants_exceeding_quota(period_type text DEFAULT 'daily'::text) RETURNS SETOF public.usage_summary
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.get_tenants_exceeding_quota($1) $_$;
+
+-- Name: FUNCTION get_tenants_exceeding_quota(period_type text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_tenants_exceeding_quota(period_type text) IS 'The tenants that were denied tokens, or recorded more than their limit, in the hour, day or month under way. Platform admins.';
+
 -- Name: get_today_usage(uuid); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.get_today_usage(tenant_id uuid) RETURNS SETOF public.usage_summary
@@ -1508,6 +2605,28 @@ CREATE FUNCTION public.get_today_usage(tenant_id uuid) RETURNS SETOF public.usag
 -- Name: FUNCTION get_today_usage(tenant_id uuid); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.get_today_usage(tenant_id uuid) IS 'The tenant''s usage of this UTC day so far. Needs usage:read.';
+
+-- Name: get_top_consumers(text, text, integer); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_top_consumers(metric text, period_type text DEFAULT 'daily'::text, max_rows integer DEFAULT 10) RETURNS SETOF public.top_consumer
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.get_top_consumers($1, $2, $3) $_$;
+
+-- Name: FUNCTION get_top_consumers(metric text, period_type text, max_rows integer); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_top_consumers(metric text, period_type text, max_rows integer) IS 'The tenants that used most of a metric (tokens, api_calls, …) or cost most (cost) in the hour, day or month under way. Platform admins.';
+
+-- Name: recompute_usage_metrics(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.recompute_usage_metrics(from_ts timestamp with time zone, to_ts timestamp with time zone) RETURNS SETOF public.rollup_answer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.recompute_usage_metrics($1, $2) $_$;
+
+-- Name: FUNCTION recompute_usage_metrics(from_ts timestamp with time zone, to_ts timestamp with time zone); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.recompute_usage_metrics(from_ts timestamp with time zone, to_ts timestamp with time zone) IS 'Counts the hours of a range anew from the stored events, then their days and months; changes nothing where the roll-ups are right. Platform admins.';
 
 -- Name: record_usage(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: -
 
@@ -1597,6 +2716,23 @@ COMMENT ON TABLE public.audit_events IS 'What was done: append-only, a partition
 
 COMMENT ON COLUMN public.audit_events.actor_id IS 'User id, API key id, or the database role of the system.';
 
+-- Name: chat_sessions; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.chat_sessions (
+    tenant_id uuid NOT NULL,
+    session uuid NOT NULL,
+    first_ts timestamp with time zone NOT NULL,
+    last_ts timestamp with time zone NOT NULL
+);
+
+-- Name: TABLE chat_sessions; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.chat_sessions IS 'The chat sessions that roll-ups have counted, each in the hour of first_ts. Forgotten after 32 days without a message.';
+
+-- Name: COLUMN chat_sessions.session; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON COLUMN private.chat_sessions.session IS 'A hash of the session_id, which has no limit of length.';
+
 -- Name: quota_counters; Type: TABLE; Schema: private; Owner: -
 
 CREATE TABLE private.quota_counters (
@@ -1653,44 +2789,19 @@ CREATE TABLE private.quota_reservations (
 
 COMMENT ON TABLE private.quota_reservations IS 'Quota taken for work under way. The id is what authorises to settle it, so it is never listed.';
 
--- Name: tenant_usage_realtime; Type: TABLE; Schema: public; Owner: -
-
-CREATE TABLE public.tenant_usage_realtime (
-    tenant_id uuid NOT NULL,
-    event_timestamp timestamp with time zone NOT NULL,
-    event_id text NOT NULL,
-    event_type text NOT NULL,
-    subject text DEFAULT ''::text NOT NULL,
-    tokens_consumed bigint DEFAULT 0 NOT NULL,
-    cost_usd numeric(20,10),
-    api_response_time_ms numeric(12,3),
-    api_status_code smallint,
-    quantity numeric(20,6) DEFAULT 1 NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    batch_id bigint NOT NULL
-)
-PARTITION BY RANGE (event_timestamp);
-
--- Name: TABLE tenant_usage_realtime; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON TABLE public.tenant_usage_realtime IS 'Usage events, a partition a day. Written by record_usage alone.';
-
--- Name: COLUMN tenant_usage_realtime.cost_usd; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.tenant_usage_realtime.cost_usd IS 'As reported, or from model_prices; null when neither is known.';
-
 -- Name: usage_batches; Type: TABLE; Schema: private; Owner: -
 
 CREATE TABLE private.usage_batches (
     batch_id bigint NOT NULL,
     tenant_id uuid NOT NULL,
     first_ts timestamp with time zone NOT NULL,
-    last_ts timestamp with time zone NOT NULL
+    last_ts timestamp with time zone NOT NULL,
+    events integer NOT NULL
 );
 
 -- Name: TABLE usage_batches; Type: COMMENT; Schema: private; Owner: -
 
-COMMENT ON TABLE private.usage_batches IS 'Batches of events that no roll-up has counted yet.';
+COMMENT ON TABLE private.usage_batches IS 'Batches of events, and receipts of denials, that no roll-up has counted yet.';
 
 -- Name: usage_batches_batch_id_seq; Type: SEQUENCE; Schema: private; Owner: -
 
@@ -1714,6 +2825,32 @@ CREATE TABLE private.usage_event_keys (
 -- Name: TABLE usage_event_keys; Type: COMMENT; Schema: private; Owner: -
 
 COMMENT ON TABLE private.usage_event_keys IS 'The ids seen in the last 32 days: one event, once. Unpartitioned, since the timestamp is no part of the identity.';
+
+-- Name: usage_retention; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.usage_retention (
+    is_only_row boolean DEFAULT true NOT NULL,
+    events_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT usage_retention_is_only_row CHECK (is_only_row)
+);
+
+-- Name: TABLE usage_retention; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.usage_retention IS 'Since when all recorded events are still there: what is older cannot be recomputed.';
+
+-- Name: usage_rollups; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.usage_rollups (
+    tenant_id uuid NOT NULL,
+    period_type text NOT NULL,
+    period_start timestamp with time zone NOT NULL,
+    counts private.usage_counts NOT NULL
+)
+WITH (fillfactor='70');
+
+-- Name: TABLE usage_rollups; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.usage_rollups IS 'What the roll-ups add to; tenant_usage_metrics and tenant_metric_usage are made from it.';
 
 -- Name: alert_notifications; Type: TABLE; Schema: public; Owner: -
 
@@ -1896,33 +3033,6 @@ CREATE TABLE public.platform_admins (
 
 COMMENT ON TABLE public.platform_admins IS 'Users who operate the platform: every permission in every tenant.';
 
--- Name: quota_decisions; Type: TABLE; Schema: public; Owner: -
-
-CREATE TABLE public.quota_decisions (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    tenant_id uuid NOT NULL,
-    metric text NOT NULL,
-    period public.quota_period NOT NULL,
-    subject text NOT NULL,
-    amount bigint NOT NULL,
-    allowed boolean NOT NULL,
-    reason text,
-    limit_value bigint,
-    used bigint NOT NULL,
-    window_start timestamp with time zone NOT NULL,
-    windows jsonb NOT NULL,
-    plan_id text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
-);
-
--- Name: TABLE quota_decisions; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON TABLE public.quota_decisions IS 'Receipts: what a denial saw. The first with given counters writes one, later ones return it; kept 30 days.';
-
--- Name: COLUMN quota_decisions.windows; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.quota_decisions.windows IS 'Every window consulted: period, subject, limit_value, enforcement, is_override, window_start, used.';
-
 -- Name: role_permissions; Type: TABLE; Schema: public; Owner: -
 
 CREATE TABLE public.role_permissions (
@@ -1935,17 +3045,82 @@ CREATE TABLE public.role_permissions (
 
 COMMENT ON TABLE public.role_permissions IS 'What each role may do.';
 
+-- Name: tenant_metric_usage; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.tenant_metric_usage (
+    tenant_id uuid NOT NULL,
+    metric text NOT NULL,
+    period_type text NOT NULL,
+    period_start timestamp with time zone NOT NULL,
+    quantity numeric NOT NULL,
+    CONSTRAINT tenant_metric_usage_period_type_known CHECK ((period_type = ANY (ARRAY['hourly'::text, 'daily'::text, 'monthly'::text])))
+)
+WITH (fillfactor='70');
+
+-- Name: TABLE tenant_metric_usage; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.tenant_metric_usage IS 'How much of each metric a tenant used by hour, day and month, as of the last roll-up. Of a gauge: its last value in the period.';
+
+-- Name: tenant_usage_metrics; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.tenant_usage_metrics (
+    metric_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid NOT NULL,
+    period_type text NOT NULL,
+    period_start timestamp with time zone NOT NULL,
+    period_end timestamp with time zone NOT NULL,
+    api_calls_total bigint NOT NULL,
+    api_calls_successful bigint NOT NULL,
+    api_calls_failed bigint NOT NULL,
+    api_calls_rate_limited bigint NOT NULL,
+    api_latency_avg_ms numeric,
+    api_latency_p50_ms numeric,
+    api_latency_p95_ms numeric,
+    api_latency_p99_ms numeric,
+    chat_messages_sent bigint NOT NULL,
+    chat_messages_received bigint NOT NULL,
+    chat_sessions_created bigint NOT NULL,
+    chat_avg_response_time_ms numeric,
+    embeddings_generated bigint NOT NULL,
+    embeddings_tokens_used bigint NOT NULL,
+    semantic_searches_performed bigint NOT NULL,
+    total_tokens_used bigint NOT NULL,
+    estimated_cost_usd numeric NOT NULL,
+    quota_limit bigint,
+    quota_remaining bigint,
+    quota_exceeded_count bigint NOT NULL,
+    error_count bigint NOT NULL,
+    error_rate numeric NOT NULL,
+    peak_qps bigint NOT NULL,
+    CONSTRAINT tenant_usage_metrics_period_type_known CHECK ((period_type = ANY (ARRAY['hourly'::text, 'daily'::text, 'monthly'::text])))
+)
+WITH (fillfactor='70');
+
+-- Name: TABLE tenant_usage_metrics; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.tenant_usage_metrics IS 'Usage of each tenant by hour, day and month, as of the last roll-up; get_tenant_usage adds what came since. See usage_summary for the columns.';
+
 -- Name: usage_event_types; Type: TABLE; Schema: public; Owner: -
 
 CREATE TABLE public.usage_event_types (
     id text NOT NULL,
     description text NOT NULL,
+    metric text,
     CONSTRAINT usage_event_types_id_form CHECK ((id ~ '^[a-z][a-z0-9_]{0,62}$'::text))
 );
 
 -- Name: TABLE usage_event_types; Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON TABLE public.usage_event_types IS 'The kinds of events that can be recorded.';
+
+-- Name: COLUMN usage_event_types.metric; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.usage_event_types.metric IS 'The metric to which the quantity of such an event adds, beside tokens and api_calls.';
+
+-- Name: chat_sessions chat_sessions_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.chat_sessions
+    ADD CONSTRAINT chat_sessions_pkey PRIMARY KEY (tenant_id, session);
 
 -- Name: quota_counters quota_counters_pkey; Type: CONSTRAINT; Schema: private; Owner: -
 
@@ -1971,6 +3146,16 @@ ALTER TABLE ONLY private.usage_batches
 
 ALTER TABLE ONLY private.usage_event_keys
     ADD CONSTRAINT usage_event_keys_pkey PRIMARY KEY (tenant_id, event_id);
+
+-- Name: usage_retention usage_retention_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.usage_retention
+    ADD CONSTRAINT usage_retention_pkey PRIMARY KEY (is_only_row);
+
+-- Name: usage_rollups usage_rollups_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.usage_rollups
+    ADD CONSTRAINT usage_rollups_pkey PRIMARY KEY (tenant_id, period_type, period_start);
 
 -- Name: alert_notifications alert_notifications_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 
@@ -2037,6 +3222,16 @@ ALTER TABLE ONLY public.role_permissions
 ALTER TABLE ONLY public.tenant_limits
     ADD CONSTRAINT tenant_limits_pkey PRIMARY KEY (tenant_id, metric, period, per);
 
+-- Name: tenant_metric_usage tenant_metric_usage_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.tenant_metric_usage
+    ADD CONSTRAINT tenant_metric_usage_pkey PRIMARY KEY (tenant_id, metric, period_type, period_start);
+
+-- Name: tenant_usage_metrics tenant_usage_metrics_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.tenant_usage_metrics
+    ADD CONSTRAINT tenant_usage_metrics_pkey PRIMARY KEY (tenant_id, period_type, period_start);
+
 -- Name: tenant_usage_realtime tenant_usage_realtime_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 
 ALTER TABLE ONLY public.tenant_usage_realtime
@@ -2061,6 +3256,10 @@ ALTER TABLE ONLY public.tenants
 
 ALTER TABLE ONLY public.usage_event_types
     ADD CONSTRAINT usage_event_types_pkey PRIMARY KEY (id);
+
+-- Name: chat_sessions_by_age; Type: INDEX; Schema: private; Owner: -
+
+CREATE INDEX chat_sessions_by_age ON private.chat_sessions USING btree (last_ts);
 
 -- Name: quota_grants_by_age; Type: INDEX; Schema: private; Owner: -
 
@@ -2114,6 +3313,10 @@ CREATE INDEX plan_prices_by_plan ON public.plan_prices USING btree (plan_id);
 
 CREATE INDEX quota_decisions_by_age ON public.quota_decisions USING brin (created_at);
 
+-- Name: quota_decisions_by_batch; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX quota_decisions_by_batch ON public.quota_decisions USING btree (batch_id) WHERE (batch_id IS NOT NULL);
+
 -- Name: quota_decisions_by_tenant; Type: INDEX; Schema: public; Owner: -
 
 CREATE INDEX quota_decisions_by_tenant ON public.quota_decisions USING btree (tenant_id, created_at DESC);
@@ -2126,13 +3329,29 @@ CREATE UNIQUE INDEX quota_decisions_one_per_sight ON public.quota_decisions USIN
 
 CREATE INDEX tenant_limits_by_metric ON public.tenant_limits USING btree (metric);
 
+-- Name: tenant_metric_usage_by_metric; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX tenant_metric_usage_by_metric ON public.tenant_metric_usage USING btree (metric, period_type, period_start);
+
+-- Name: tenant_usage_metrics_by_period; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX tenant_usage_metrics_by_period ON public.tenant_usage_metrics USING btree (period_type, period_start);
+
 -- Name: tenant_usage_realtime_by_batch; Type: INDEX; Schema: public; Owner: -
 
 CREATE INDEX tenant_usage_realtime_by_batch ON ONLY public.tenant_usage_realtime USING btree (batch_id);
 
+-- Name: tenant_usage_realtime_by_type; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX tenant_usage_realtime_by_type ON ONLY public.tenant_usage_realtime USING btree (tenant_id, event_type, event_timestamp, event_id);
+
 -- Name: tenants_by_plan; Type: INDEX; Schema: public; Owner: -
 
 CREATE INDEX tenants_by_plan ON public.tenants USING btree (plan_id);
+
+-- Name: usage_event_types_by_metric; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX usage_event_types_by_metric ON public.usage_event_types USING btree (metric);
 
 -- Name: billing_plans audit_change; Type: TRIGGER; Schema: public; Owner: -
 
@@ -2182,6 +3401,11 @@ CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.tenant_limits FOR EACH ROW
 
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.tenants FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
+-- Name: chat_sessions chat_sessions_tenant_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.chat_sessions
+    ADD CONSTRAINT chat_sessions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
 -- Name: quota_counters quota_counters_tenant_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
 
 ALTER TABLE ONLY private.quota_counters
@@ -2206,6 +3430,11 @@ ALTER TABLE ONLY private.usage_batches
 
 ALTER TABLE ONLY private.usage_event_keys
     ADD CONSTRAINT usage_event_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+-- Name: usage_rollups usage_rollups_tenant_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.usage_rollups
+    ADD CONSTRAINT usage_rollups_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
 
 -- Name: memberships memberships_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
 
@@ -2252,10 +3481,30 @@ ALTER TABLE ONLY public.tenant_limits
 ALTER TABLE ONLY public.tenant_limits
     ADD CONSTRAINT tenant_limits_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
 
+-- Name: tenant_metric_usage tenant_metric_usage_metric_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.tenant_metric_usage
+    ADD CONSTRAINT tenant_metric_usage_metric_fkey FOREIGN KEY (metric) REFERENCES public.metrics(id) ON DELETE CASCADE;
+
+-- Name: tenant_metric_usage tenant_metric_usage_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.tenant_metric_usage
+    ADD CONSTRAINT tenant_metric_usage_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+-- Name: tenant_usage_metrics tenant_usage_metrics_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.tenant_usage_metrics
+    ADD CONSTRAINT tenant_usage_metrics_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
 -- Name: tenants tenants_plan_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
 
 ALTER TABLE ONLY public.tenants
     ADD CONSTRAINT tenants_plan_id_fkey FOREIGN KEY (plan_id) REFERENCES public.billing_plans(id);
+
+-- Name: usage_event_types usage_event_types_metric_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.usage_event_types
+    ADD CONSTRAINT usage_event_types_metric_fkey FOREIGN KEY (metric) REFERENCES public.metrics(id) ON DELETE SET NULL;
 
 -- Name: platform_admins admins_read_platform_admins; Type: POLICY; Schema: public; Owner: -
 
@@ -2309,6 +3558,10 @@ CREATE POLICY members_read_audit_events ON public.audit_events FOR SELECT TO aut
 
 CREATE POLICY members_read_memberships ON public.memberships FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) OR (tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('member:read'::text) AS tenant_ids_with)))));
 
+-- Name: tenant_metric_usage members_read_metric_usage; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY members_read_metric_usage ON public.tenant_metric_usage FOR SELECT TO authenticated USING ((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('usage:read'::text) AS tenant_ids_with))));
+
 -- Name: quota_decisions members_read_quota_decisions; Type: POLICY; Schema: public; Owner: -
 
 CREATE POLICY members_read_quota_decisions ON public.quota_decisions FOR SELECT TO authenticated USING ((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('usage:read'::text) AS tenant_ids_with))));
@@ -2324,6 +3577,10 @@ CREATE POLICY members_read_tenant_limits ON public.tenant_limits FOR SELECT TO a
 -- Name: tenant_usage_realtime members_read_usage_events; Type: POLICY; Schema: public; Owner: -
 
 CREATE POLICY members_read_usage_events ON public.tenant_usage_realtime FOR SELECT TO authenticated USING ((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('usage:read'::text) AS tenant_ids_with))));
+
+-- Name: tenant_usage_metrics members_read_usage_metrics; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY members_read_usage_metrics ON public.tenant_usage_metrics FOR SELECT TO authenticated USING ((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('usage:read'::text) AS tenant_ids_with))));
 
 -- Name: memberships; Type: ROW SECURITY; Schema: public; Owner: -
 
@@ -2361,6 +3618,14 @@ ALTER TABLE public.role_permissions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.tenant_limits ENABLE ROW LEVEL SECURITY;
 
+-- Name: tenant_metric_usage; Type: ROW SECURITY; Schema: public; Owner: -
+
+ALTER TABLE public.tenant_metric_usage ENABLE ROW LEVEL SECURITY;
+
+-- Name: tenant_usage_metrics; Type: ROW SECURITY; Schema: public; Owner: -
+
+ALTER TABLE public.tenant_usage_metrics ENABLE ROW LEVEL SECURITY;
+
 -- Name: tenant_usage_realtime; Type: ROW SECURITY; Schema: public; Owner: -
 
 ALTER TABLE public.tenant_usage_realtime ENABLE ROW LEVEL SECURITY;
@@ -2389,9 +3654,22 @@ GRANT USAGE ON SCHEMA public TO anon;
 GRANT USAGE ON SCHEMA public TO authenticated;
 GRANT USAGE ON SCHEMA public TO service_role;
 
+-- Name: FUNCTION add_usage(p_types text[], p_finer text, p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.add_usage(p_types text[], p_finer text, p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION add_usage_batch(p_tenant_id uuid, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.add_usage_batch(p_tenant_id uuid, p_at timestamp with time zone) FROM PUBLIC;
+
 -- Name: FUNCTION adjust_quota(p_tenant_id uuid, p_metric text, p_windows private.quota_window[], p_amount bigint, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.adjust_quota(p_tenant_id uuid, p_metric text, p_windows private.quota_window[], p_amount bigint, p_at timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION aggregate_usage_metrics(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.aggregate_usage_metrics() FROM PUBLIC;
+GRANT ALL ON FUNCTION private.aggregate_usage_metrics() TO service_role;
 
 -- Name: FUNCTION audit(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_severity public.audit_severity, p_result public.audit_result, p_metadata jsonb); Type: ACL; Schema: private; Owner: -
 
@@ -2400,6 +3678,18 @@ REVOKE ALL ON FUNCTION private.audit(p_tenant_id uuid, p_event_type text, p_acti
 -- Name: FUNCTION audit_change(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.audit_change() FROM PUBLIC;
+
+-- Name: FUNCTION chat_session(p_event_type text, p_metadata jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.chat_session(p_event_type text, p_metadata jsonb) FROM PUBLIC;
+
+-- Name: FUNCTION check_max_rows(p_max_rows integer); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.check_max_rows(p_max_rows integer) FROM PUBLIC;
+
+-- Name: FUNCTION check_period_type(p_period_type text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.check_period_type(p_period_type text) FROM PUBLIC;
 
 -- Name: FUNCTION check_quota_request(p_tenant_id uuid, p_permission text, p_metric text, p_amount bigint); Type: ACL; Schema: private; Owner: -
 
@@ -2411,6 +3701,11 @@ REVOKE ALL ON FUNCTION private.check_tenant_quota(p_tenant_id uuid, p_metric tex
 GRANT ALL ON FUNCTION private.check_tenant_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text) TO authenticated;
 GRANT ALL ON FUNCTION private.check_tenant_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text) TO service_role;
 
+-- Name: FUNCTION cleanup_old_realtime_events(p_keep interval); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.cleanup_old_realtime_events(p_keep interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.cleanup_old_realtime_events(p_keep interval) TO service_role;
+
 -- Name: FUNCTION close_reservation(p_id uuid, p_status text, p_actual bigint, p_event jsonb); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.close_reservation(p_id uuid, p_status text, p_actual bigint, p_event jsonb) FROM PUBLIC;
@@ -2420,6 +3715,10 @@ REVOKE ALL ON FUNCTION private.close_reservation(p_id uuid, p_status text, p_act
 REVOKE ALL ON FUNCTION private.consume_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.consume_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_key text) TO authenticated;
 GRANT ALL ON FUNCTION private.consume_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_key text) TO service_role;
+
+-- Name: FUNCTION count_usage(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.count_usage(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
 
 -- Name: TABLE tenants; Type: ACL; Schema: public; Owner: -
 
@@ -2435,6 +3734,10 @@ GRANT UPDATE(name) ON TABLE public.tenants TO authenticated;
 REVOKE ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text) TO authenticated;
 GRANT ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text) TO service_role;
+
+-- Name: FUNCTION current_usage(p_period_type text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.current_usage(p_period_type text) FROM PUBLIC;
 
 -- Name: FUNCTION ensure_audit_partitions(p_months integer); Type: ACL; Schema: private; Owner: -
 
@@ -2460,17 +3763,52 @@ REVOKE ALL ON FUNCTION private.event_fault(p_event jsonb, p_timestamp timestamp 
 
 REVOKE ALL ON FUNCTION private.find_grant(p_tenant_id uuid, p_key text, p_metric text, p_amount bigint, p_subject text, p_is_reservation boolean) FROM PUBLIC;
 
+-- Name: FUNCTION get_multi_tenant_stats(p_period_type text, p_max_rows integer); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_multi_tenant_stats(p_period_type text, p_max_rows integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_multi_tenant_stats(p_period_type text, p_max_rows integer) TO authenticated;
+GRANT ALL ON FUNCTION private.get_multi_tenant_stats(p_period_type text, p_max_rows integer) TO service_role;
+
 -- Name: FUNCTION get_quota_status(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.get_quota_status(p_tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.get_quota_status(p_tenant_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION private.get_quota_status(p_tenant_id uuid) TO service_role;
 
+-- Name: TABLE tenant_usage_realtime; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.tenant_usage_realtime TO authenticated;
+GRANT SELECT ON TABLE public.tenant_usage_realtime TO service_role;
+
+-- Name: FUNCTION get_tenant_events(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_event_type text, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_tenant_events(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_event_type text, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_tenant_events(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_event_type text, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id text) TO authenticated;
+GRANT ALL ON FUNCTION private.get_tenant_events(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_event_type text, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id text) TO service_role;
+
+-- Name: FUNCTION get_tenant_usage(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_period_type text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_tenant_usage(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_period_type text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_tenant_usage(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_period_type text) TO authenticated;
+GRANT ALL ON FUNCTION private.get_tenant_usage(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_period_type text) TO service_role;
+
+-- Name: FUNCTION get_tenants_exceeding_quota(p_period_type text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_tenants_exceeding_quota(p_period_type text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_tenants_exceeding_quota(p_period_type text) TO authenticated;
+GRANT ALL ON FUNCTION private.get_tenants_exceeding_quota(p_period_type text) TO service_role;
+
 -- Name: FUNCTION get_today_usage(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.get_today_usage(p_tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.get_today_usage(p_tenant_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION private.get_today_usage(p_tenant_id uuid) TO service_role;
+
+-- Name: FUNCTION get_top_consumers(p_metric text, p_period_type text, p_max_rows integer); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_top_consumers(p_metric text, p_period_type text, p_max_rows integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_top_consumers(p_metric text, p_period_type text, p_max_rows integer) TO authenticated;
+GRANT ALL ON FUNCTION private.get_top_consumers(p_metric text, p_period_type text, p_max_rows integer) TO service_role;
 
 -- Name: FUNCTION grant_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_key text, p_ttl_seconds integer, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
@@ -2490,9 +3828,29 @@ GRANT ALL ON FUNCTION private.is_platform_admin() TO authenticated;
 
 REVOKE ALL ON FUNCTION private.is_trusted() FROM PUBLIC;
 
+-- Name: FUNCTION latency_bucket(p_latency double precision); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.latency_bucket(p_latency double precision) FROM PUBLIC;
+
+-- Name: FUNCTION latency_percentiles(p_sketch private.latency_sketch); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.latency_percentiles(p_sketch private.latency_sketch) FROM PUBLIC;
+
+-- Name: FUNCTION merge_latencies(p_sketches private.latency_sketch[]); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.merge_latencies(p_sketches private.latency_sketch[]) FROM PUBLIC;
+
+-- Name: FUNCTION merge_usage(p_counts private.usage_counts[]); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.merge_usage(p_counts private.usage_counts[]) FROM PUBLIC;
+
 -- Name: FUNCTION model_cost(p_metadata jsonb, p_tokens bigint, p_input numeric, p_output numeric); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.model_cost(p_metadata jsonb, p_tokens bigint, p_input numeric, p_output numeric) FROM PUBLIC;
+
+-- Name: FUNCTION note_chat_sessions(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.note_chat_sessions(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
 
 -- Name: FUNCTION number_fault(p_value jsonb, p_min numeric, p_max numeric, p_is_whole boolean); Type: ACL; Schema: private; Owner: -
 
@@ -2501,6 +3859,10 @@ REVOKE ALL ON FUNCTION private.number_fault(p_value jsonb, p_min numeric, p_max 
 -- Name: FUNCTION parse_timestamp(p_text text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.parse_timestamp(p_text text) FROM PUBLIC;
+
+-- Name: FUNCTION prune_cron_history(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.prune_cron_history() FROM PUBLIC;
 
 -- Name: FUNCTION prune_quota(); Type: ACL; Schema: private; Owner: -
 
@@ -2518,6 +3880,10 @@ REVOKE ALL ON FUNCTION private.quota_answer(p_metric text, p_window private.quot
 
 REVOKE ALL ON FUNCTION private.quota_band(p_percentage numeric) FROM PUBLIC;
 
+-- Name: FUNCTION quota_remaining(p_limit_value bigint, p_used bigint); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.quota_remaining(p_limit_value bigint, p_used bigint) FROM PUBLIC;
+
 -- Name: FUNCTION quota_windows(p_tenant_id uuid, p_metric text, p_subject text, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.quota_windows(p_tenant_id uuid, p_metric text, p_subject text, p_at timestamp with time zone) FROM PUBLIC;
@@ -2526,9 +3892,23 @@ REVOKE ALL ON FUNCTION private.quota_windows(p_tenant_id uuid, p_metric text, p_
 
 REVOKE ALL ON FUNCTION private.raise_error(p_status integer, p_reason text, p_message text) FROM PUBLIC;
 
--- Name: FUNCTION record_denial(p_tenant_id uuid, p_metric text, p_amount bigint, p_reason text, p_window private.quota_window, p_windows private.quota_window[]); Type: ACL; Schema: private; Owner: -
+-- Name: FUNCTION read_usage(p_tenant_ids uuid[], p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
-REVOKE ALL ON FUNCTION private.record_denial(p_tenant_id uuid, p_metric text, p_amount bigint, p_reason text, p_window private.quota_window, p_windows private.quota_window[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION private.read_usage(p_tenant_ids uuid[], p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION readable_count(p_value numeric); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.readable_count(p_value numeric) FROM PUBLIC;
+
+-- Name: FUNCTION recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION private.recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone) TO service_role;
+
+-- Name: FUNCTION record_denial(p_tenant_id uuid, p_metric text, p_amount bigint, p_reason text, p_window private.quota_window, p_windows private.quota_window[], p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.record_denial(p_tenant_id uuid, p_metric text, p_amount bigint, p_reason text, p_window private.quota_window, p_windows private.quota_window[], p_at timestamp with time zone) FROM PUBLIC;
 
 -- Name: FUNCTION record_events(p_tenant_id uuid, p_subject text, p_events jsonb, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
@@ -2591,6 +3971,14 @@ GRANT ALL ON FUNCTION private.settle_reservation(p_id uuid, p_actual bigint, p_e
 GRANT ALL ON FUNCTION private.settle_reservation(p_id uuid, p_actual bigint, p_event jsonb) TO authenticated;
 GRANT ALL ON FUNCTION private.settle_reservation(p_id uuid, p_actual bigint, p_event jsonb) TO service_role;
 
+-- Name: FUNCTION snapshot_gauges(p_tenant_ids uuid[]); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.snapshot_gauges(p_tenant_ids uuid[]) FROM PUBLIC;
+
+-- Name: FUNCTION summarize_usage(p_tenant_id uuid, p_period_type text, p_period_start timestamp with time zone, p_counts private.usage_counts, p_quota_limit bigint); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.summarize_usage(p_tenant_id uuid, p_period_type text, p_period_start timestamp with time zone, p_counts private.usage_counts, p_quota_limit bigint) FROM PUBLIC;
+
 -- Name: FUNCTION take_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.take_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_at timestamp with time zone) FROM PUBLIC;
@@ -2604,9 +3992,38 @@ GRANT ALL ON FUNCTION private.tenant_ids_with(p_permission text) TO authenticate
 
 REVOKE ALL ON FUNCTION private.tenant_now(p_tenant_id uuid) FROM PUBLIC;
 
+-- Name: FUNCTION tenant_usage(p_tenant_id uuid, p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.tenant_usage(p_tenant_id uuid, p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+
 -- Name: FUNCTION tightest_window(p_windows private.quota_window[], p_amount bigint, p_allowed boolean); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.tightest_window(p_windows private.quota_window[], p_amount bigint, p_allowed boolean) FROM PUBLIC;
+
+-- Name: FUNCTION token_limit(p_tenant_id uuid, p_period_type text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.token_limit(p_tenant_id uuid, p_period_type text) FROM PUBLIC;
+
+-- Name: TABLE quota_decisions; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.quota_decisions TO authenticated;
+GRANT SELECT ON TABLE public.quota_decisions TO service_role;
+
+-- Name: FUNCTION usage_denials(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.usage_denials(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION usage_events(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.usage_events(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION usage_partitions(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.usage_partitions() FROM PUBLIC;
+
+-- Name: FUNCTION usage_window(p_period_type text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.usage_window(p_period_type text) FROM PUBLIC;
 
 -- Name: FUNCTION window_end(p_period public.quota_period, p_start timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
@@ -2616,11 +4033,21 @@ REVOKE ALL ON FUNCTION private.window_end(p_period public.quota_period, p_start 
 
 REVOKE ALL ON FUNCTION private.window_start(p_period public.quota_period, p_at timestamp with time zone) FROM PUBLIC;
 
+-- Name: FUNCTION aggregate_usage_metrics(); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.aggregate_usage_metrics() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.aggregate_usage_metrics() TO service_role;
+
 -- Name: FUNCTION check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text) TO authenticated;
 GRANT ALL ON FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text) TO service_role;
+
+-- Name: FUNCTION cleanup_old_realtime_events(keep interval); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.cleanup_old_realtime_events(keep interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.cleanup_old_realtime_events(keep interval) TO service_role;
 
 -- Name: FUNCTION consume_quota(tenant_id uuid, metric text, amount bigint, subject text, idempotency_key text); Type: ACL; Schema: public; Owner: -
 
@@ -2634,17 +4061,53 @@ REVOKE ALL ON FUNCTION public.create_tenant(name text, plan_id text) FROM PUBLIC
 GRANT ALL ON FUNCTION public.create_tenant(name text, plan_id text) TO authenticated;
 GRANT ALL ON FUNCTION public.create_tenant(name text, plan_id text) TO service_role;
 
+-- Name: FUNCTION get_multi_tenant_stats(period_type text, max_rows integer); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_multi_tenant_stats(period_type text, max_rows integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_multi_tenant_stats(period_type text, max_rows integer) TO authenticated;
+GRANT ALL ON FUNCTION public.get_multi_tenant_stats(period_type text, max_rows integer) TO service_role;
+
 -- Name: FUNCTION get_quota_status(tenant_id uuid); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.get_quota_status(tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_quota_status(tenant_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.get_quota_status(tenant_id uuid) TO service_role;
 
+-- Name: FUNCTION get_tenant_events(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone, event_type text, max_rows integer, before_ts timestamp with time zone, before_id text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_tenant_events(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone, event_type text, max_rows integer, before_ts timestamp with time zone, before_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_tenant_events(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone, event_type text, max_rows integer, before_ts timestamp with time zone, before_id text) TO authenticated;
+GRANT ALL ON FUNCTION public.get_tenant_events(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone, event_type text, max_rows integer, before_ts timestamp with time zone, before_id text) TO service_role;
+
+-- Name: FUNCTION get_tenant_usage(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone, period_type text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_tenant_usage(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone, period_type text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_tenant_usage(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone, period_type text) TO authenticated;
+GRANT ALL ON FUNCTION public.get_tenant_usage(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone, period_type text) TO service_role;
+
+-- Name: FUNCTION get_tenants_exceeding_quota(period_type text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_tenants_exceeding_quota(period_type text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_tenants_exceeding_quota(period_type text) TO authenticated;
+GRANT ALL ON FUNCTION public.get_tenants_exceeding_quota(period_type text) TO service_role;
+
 -- Name: FUNCTION get_today_usage(tenant_id uuid); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.get_today_usage(tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_today_usage(tenant_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.get_today_usage(tenant_id uuid) TO service_role;
+
+-- Name: FUNCTION get_top_consumers(metric text, period_type text, max_rows integer); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_top_consumers(metric text, period_type text, max_rows integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_top_consumers(metric text, period_type text, max_rows integer) TO authenticated;
+GRANT ALL ON FUNCTION public.get_top_consumers(metric text, period_type text, max_rows integer) TO service_role;
+
+-- Name: FUNCTION recompute_usage_metrics(from_ts timestamp with time zone, to_ts timestamp with time zone); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.recompute_usage_metrics(from_ts timestamp with time zone, to_ts timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.recompute_usage_metrics(from_ts timestamp with time zone, to_ts timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION public.recompute_usage_metrics(from_ts timestamp with time zone, to_ts timestamp with time zone) TO service_role;
 
 -- Name: FUNCTION record_usage(tenant_id uuid, events jsonb); Type: ACL; Schema: public; Owner: -
 
@@ -2682,11 +4145,6 @@ GRANT ALL ON FUNCTION public.settle_reservation(reservation_id uuid, actual_amou
 
 GRANT SELECT ON TABLE public.audit_events TO authenticated;
 GRANT SELECT ON TABLE public.audit_events TO service_role;
-
--- Name: TABLE tenant_usage_realtime; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT ON TABLE public.tenant_usage_realtime TO authenticated;
-GRANT SELECT ON TABLE public.tenant_usage_realtime TO service_role;
 
 -- Name: TABLE alert_notifications; Type: ACL; Schema: public; Owner: -
 
@@ -2737,15 +4195,20 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.plan_prices TO service_role;
 GRANT SELECT ON TABLE public.platform_admins TO authenticated;
 GRANT SELECT,INSERT,DELETE ON TABLE public.platform_admins TO service_role;
 
--- Name: TABLE quota_decisions; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT ON TABLE public.quota_decisions TO authenticated;
-GRANT SELECT ON TABLE public.quota_decisions TO service_role;
-
 -- Name: TABLE role_permissions; Type: ACL; Schema: public; Owner: -
 
 GRANT SELECT ON TABLE public.role_permissions TO authenticated;
 GRANT SELECT ON TABLE public.role_permissions TO service_role;
+
+-- Name: TABLE tenant_metric_usage; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.tenant_metric_usage TO authenticated;
+GRANT SELECT ON TABLE public.tenant_metric_usage TO service_role;
+
+-- Name: TABLE tenant_usage_metrics; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.tenant_usage_metrics TO authenticated;
+GRANT SELECT ON TABLE public.tenant_usage_metrics TO service_role;
 
 -- Name: TABLE usage_event_types; Type: ACL; Schema: public; Owner: -
 

@@ -138,9 +138,12 @@ create table public.quota_decisions (
   window_start timestamptz not null,
   windows jsonb not null,
   plan_id text not null,
+  batch_id bigint,
   created_at timestamptz not null default now()
 );
 comment on table public.quota_decisions is 'Receipts: what a denial saw. The first with given counters writes one, later ones return it; kept 30 days.';
+comment on column public.quota_decisions.created_at is 'In the tenant''s time, as window_start is.';
+comment on column public.quota_decisions.batch_id is 'The batch by which the roll-ups count it, see the usage domain; null where they do not.';
 comment on column public.quota_decisions.windows is 'Every window consulted: period, subject, limit_value, enforcement, is_override, window_start, used.';
 alter table public.quota_decisions enable row level security;
 revoke all on public.quota_decisions from anon, authenticated, service_role;
@@ -151,6 +154,7 @@ create unique index quota_decisions_one_per_sight on public.quota_decisions
   (tenant_id, metric, period, subject, window_start, used, limit_value) nulls not distinct where not allowed;
 create index quota_decisions_by_tenant on public.quota_decisions (tenant_id, created_at desc);
 create index quota_decisions_by_age on public.quota_decisions using brin (created_at);
+create index quota_decisions_by_batch on public.quota_decisions (batch_id) where batch_id is not null;
 
 
 -- Windows ------------------------------------------------------------------------------------------------------------
@@ -229,6 +233,15 @@ $$;
 revoke all on function private.tightest_window(private.quota_window[], bigint, boolean)
   from public, anon, authenticated, service_role;
 
+-- What is left of a limit; null when there is none.
+create function private.quota_remaining(p_limit_value bigint, p_used bigint) returns bigint
+language plpgsql immutable set search_path = '' as $$
+begin
+  return case when p_limit_value is not null then greatest(p_limit_value - p_used, 0) end;
+end
+$$;
+revoke all on function private.quota_remaining(bigint, bigint) from public, anon, authenticated, service_role;
+
 create function private.quota_answer(p_metric text, p_window private.quota_window, p_allowed boolean)
 returns public.quota_answer
 language plpgsql immutable set search_path = '' as $$
@@ -240,7 +253,7 @@ begin
   v_answer.period := p_window.period;
   v_answer.limit_value := p_window.limit_value;
   v_answer.used := p_window.used;
-  v_answer.remaining := case when p_window.limit_value is not null then greatest(p_window.limit_value - p_window.used, 0) end;
+  v_answer.remaining := private.quota_remaining(p_window.limit_value, p_window.used);
   v_answer.resets_at := private.window_end(p_window.period, p_window.window_start);
   v_answer.reason := case
     when not p_allowed then case p_window.limit_value when 0 then 'not_included' else 'quota_exceeded' end
@@ -307,7 +320,7 @@ revoke all on function private.adjust_quota(uuid, text, private.quota_window[], 
 -- The receipt of a denial by p_window: written by the first that sees these counters.
 create function private.record_denial(
   p_tenant_id uuid, p_metric text, p_amount bigint, p_reason text,
-  p_window private.quota_window, p_windows private.quota_window[]
+  p_window private.quota_window, p_windows private.quota_window[], p_at timestamptz
 ) returns uuid
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -322,11 +335,13 @@ begin
     exit when found;
 
     insert into public.quota_decisions (
-      tenant_id, metric, period, subject, amount, allowed, reason, limit_value, used, window_start, windows, plan_id
+      tenant_id, metric, period, subject, amount, allowed, reason, limit_value, used, window_start, windows, plan_id,
+      batch_id, created_at
     )
     select p_tenant_id, p_metric, p_window.period, p_window.subject, p_amount, false, p_reason,
       p_window.limit_value, p_window.used, p_window.window_start,
-      (select jsonb_agg(to_jsonb(w) - 'cap') from unnest(p_windows) w), t.plan_id
+      (select jsonb_agg(to_jsonb(w) - 'cap') from unnest(p_windows) w), t.plan_id,
+      case when p_metric = 'tokens' then private.add_usage_batch(p_tenant_id, p_at) end, p_at
     from public.tenants t where t.id = p_tenant_id
     on conflict do nothing
     returning id into v_id;
@@ -335,8 +350,9 @@ begin
   return v_id;
 end
 $$;
-revoke all on function private.record_denial(uuid, text, bigint, text, private.quota_window, private.quota_window[])
-  from public, anon, authenticated, service_role;
+revoke all on function private.record_denial(
+  uuid, text, bigint, text, private.quota_window, private.quota_window[], timestamptz
+) from public, anon, authenticated, service_role;
 
 -- Takes an amount from every window of a metric, or from none.
 create function private.take_quota(
@@ -395,7 +411,7 @@ begin
   v_take.answer := private.quota_answer(p_metric, v_window, v_allowed);
   if not v_allowed then
     v_take.answer.decision_id := private.record_denial(
-      p_tenant_id, p_metric, p_amount, (v_take.answer).reason, v_window, v_windows
+      p_tenant_id, p_metric, p_amount, (v_take.answer).reason, v_window, v_windows, p_at
     );
   end if;
   return v_take;
@@ -681,7 +697,7 @@ begin
   v_at := private.tenant_now(p_tenant_id);
   return query
     select e.metric, m.unit, m.kind, e.period, e.per, e.limit_value, u.used,
-      case when e.limit_value is not null then greatest(e.limit_value - u.used, 0) end,
+      private.quota_remaining(e.limit_value, u.used),
       round(p.percentage, 2), private.quota_band(p.percentage),
       private.window_end(e.period, u.window_start), e.enforcement, e.is_override
     from public.entitlements e
@@ -761,13 +777,14 @@ grant execute on function public.set_custom_quota(uuid, text, bigint, public.quo
 
 -- Retention ----------------------------------------------------------------------------------------------------------
 
--- Deletes what has served its time: idempotency keys and closed reservations after 48 hours, receipts after 30 days.
+-- Deletes what has served its time: idempotency keys and closed reservations after 48 hours, receipts after 30 days, and
+-- by whole days as usage events are, so that usage can be recomputed from both.
 create function private.prune_quota() returns void
 language plpgsql volatile security definer set search_path = '' as $$
 begin
   delete from private.quota_grants where created_at < now() - interval '48 hours';
   delete from private.quota_reservations where status <> 'open' and closed_at < now() - interval '48 hours';
-  delete from public.quota_decisions where created_at < now() - interval '30 days';
+  delete from public.quota_decisions where created_at < date_trunc('day', now() - interval '30 days', 'UTC');
 end
 $$;
 revoke all on function private.prune_quota() from public, anon, authenticated, service_role;

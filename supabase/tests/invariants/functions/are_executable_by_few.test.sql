@@ -23,16 +23,19 @@ select set_eq(
 select set_eq(
   $$ select proname::text from executables where nspname = 'private' and rolname = 'authenticated' $$,
   array[
-    'check_tenant_quota', 'consume_quota', 'create_tenant', 'get_quota_status', 'get_today_usage', 'has_permission',
-    'is_platform_admin', 'record_usage', 'release_reservation', 'reserve_quota', 'set_custom_quota',
-    'settle_reservation', 'tenant_ids_with'
+    'check_tenant_quota', 'consume_quota', 'create_tenant', 'get_multi_tenant_stats', 'get_quota_status',
+    'get_tenant_events', 'get_tenant_usage', 'get_tenants_exceeding_quota', 'get_today_usage', 'get_top_consumers',
+    'has_permission', 'is_platform_admin', 'recompute_usage_metrics', 'record_usage', 'release_reservation',
+    'reserve_quota', 'set_custom_quota', 'settle_reservation', 'tenant_ids_with'
   ],
   'a signed-in user executes what wrappers and policies call'
 );
 select set_eq(
   $$ select proname::text from executables where nspname = 'private' and rolname = 'service_role' $$,
   array[
-    'check_tenant_quota', 'consume_quota', 'create_tenant', 'get_quota_status', 'get_today_usage', 'record_usage',
+    'aggregate_usage_metrics', 'check_tenant_quota', 'cleanup_old_realtime_events', 'consume_quota', 'create_tenant',
+    'get_multi_tenant_stats', 'get_quota_status', 'get_tenant_events', 'get_tenant_usage',
+    'get_tenants_exceeding_quota', 'get_today_usage', 'get_top_consumers', 'recompute_usage_metrics', 'record_usage',
     'release_reservation', 'reserve_quota', 'set_custom_quota', 'settle_reservation'
   ],
   'the service role executes what wrappers call'

@@ -16,7 +16,8 @@ select tests.tenant_id('acme'), 'tokens', name, 1, '{}', status, now() - interva
 from age, unnest(array['open', 'settled', 'released', 'expired']) status;
 insert into public.quota_decisions
   (tenant_id, metric, period, subject, amount, allowed, used, window_start, windows, plan_id, created_at)
-select tests.tenant_id('acme'), 'tokens', 'day', name, 1, false, 1, now(), '[]', 'trial', now() - interval '30 days' - over
+select tests.tenant_id('acme'), 'tokens', 'day', name, 1, false, 1, now(), '[]', 'trial',
+  date_trunc('day', now() - interval '30 days', 'UTC') - over
 from age;
 
 select private.prune_quota();
@@ -26,7 +27,7 @@ select set_eq(
   $$ values ('old', 'open'), ('recent', 'open'), ('recent', 'settled'), ('recent', 'released'), ('recent', 'expired') $$,
   'closed reservations for 48 hours, open ones until they are closed'
 );
-select set_eq('select subject from public.quota_decisions', array['recent'], 'receipts for 30 days');
+select set_eq('select subject from public.quota_decisions', array['recent'], 'receipts for 30 days, and the rest of the first');
 select tests.act_as_service_role();
 select throws_ok('select private.prune_quota()', '42501', null, 'no API role prunes');
 

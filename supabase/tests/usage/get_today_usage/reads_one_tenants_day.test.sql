@@ -4,8 +4,10 @@ select plan(5);
 insert into public.tenants (id, name, slug, plan_id)
 select tests.tenant_id('t' || i), 't' || i, 't' || i, 'trial' from generate_series(1, 200) i;
 insert into public.tenant_usage_realtime (tenant_id, event_timestamp, event_id, event_type, batch_id)
-select tests.tenant_id('t' || i), date_trunc('day', now(), 'UTC') + j * interval '10 minutes', j::text, 'search', i
+select tests.tenant_id('t' || i), date_trunc('day', now(), 'UTC') + j * interval '10 minutes', j::text, 'search', 1000000 + i
 from generate_series(1, 200) i, generate_series(1, 100) j;
+insert into private.usage_batches (batch_id, tenant_id, first_ts, last_ts, events) overriding system value
+select batch_id, tenant_id, min(event_timestamp), max(event_timestamp), count(*) from public.tenant_usage_realtime group by 1, 2;
 insert into private.usage_event_keys (tenant_id, event_id)
 select tests.tenant_id('t' || i), j::text from generate_series(1, 200) i, generate_series(1, 100) j;
 analyze public.tenant_usage_realtime, private.usage_event_keys;
