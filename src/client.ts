@@ -13,6 +13,12 @@ type Arguments<Name extends keyof Functions> = {
   [Key in keyof Functions[Name]["Args"]]: Functions[Name]["Args"][Key] | null | undefined;
 };
 
+interface CallOptions {
+  /** Reads may be called by GET, and so on a replica. */
+  get?: boolean;
+  signal?: AbortSignal;
+}
+
 /**
  * Calls a database function that answers with rows and returns them parsed.
  * @throws {MeterbaseError} when it refuses, cannot be reached, or answers with something else.
@@ -22,9 +28,10 @@ export async function callRows<Name extends keyof Functions, Row extends z.ZodTy
   name: Name,
   args: Arguments<Name>,
   row: Row,
-  options: { get?: boolean } = {},
+  { signal, ...options }: CallOptions = {},
 ): Promise<z.infer<Row>[]> {
-  const { data, error, status } = await client.rpc(name, args as Functions[Name]["Args"], options);
+  const call = client.rpc(name, args as Functions[Name]["Args"], options);
+  const { data, error, status } = await (signal ? call.abortSignal(signal) : call);
   if (error) throw toMeterbaseError(error, status);
   const parsed = row.array().safeParse(data);
   if (!parsed.success) {
@@ -47,7 +54,7 @@ export async function callOne<Name extends keyof Functions, Row extends z.ZodTyp
   name: Name,
   args: Arguments<Name>,
   row: Row,
-  options: { get?: boolean } = {},
+  options: CallOptions = {},
 ): Promise<z.infer<Row>> {
   const [first] = await callRows(client, name, args, row, options);
   if (first === undefined) throw new MeterbaseError("unexpected_answer", 200, `${name} answered with no row`);
