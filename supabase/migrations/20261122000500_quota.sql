@@ -784,7 +784,9 @@ language plpgsql volatile security definer set search_path = '' as $$
 begin
   delete from private.quota_grants where created_at < now() - interval '48 hours';
   delete from private.quota_reservations where status <> 'open' and closed_at < now() - interval '48 hours';
-  delete from public.quota_decisions where created_at < date_trunc('day', now() - interval '30 days', 'UTC');
+  delete from public.quota_decisions d
+  where d.created_at < date_trunc('day', now() - interval '30 days', 'UTC')
+    and not exists (select from private.usage_batches b where b.batch_id = d.batch_id);
 end
 $$;
 revoke all on function private.prune_quota() from public, anon, authenticated, service_role;

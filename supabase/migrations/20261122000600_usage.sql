@@ -555,7 +555,7 @@ create table public.tenant_metric_usage (
   constraint tenant_metric_usage_period_type_known check (period_type in ('hourly', 'daily', 'monthly'))
 ) with (fillfactor = 70);
 comment on table public.tenant_metric_usage is
-  'How much of each metric a tenant used by hour, day and month, as of the last roll-up. Of a gauge: its last value in the period.';
+  'How much of each metric a tenant used by hour, day and month, as of the last roll-up. Of a gauge: its last value in the day or month.';
 alter table public.tenant_metric_usage enable row level security;
 revoke all on public.tenant_metric_usage from anon, authenticated, service_role;
 grant select on public.tenant_metric_usage to authenticated, service_role;
@@ -571,6 +571,7 @@ create table private.chat_sessions (
   primary key (tenant_id, session)
 );
 comment on table private.chat_sessions is 'The chat sessions that roll-ups have counted, each in the hour of first_ts. Forgotten after 32 days without a message.';
+comment on column private.chat_sessions.first_ts is 'infinity while it is being recomputed.';
 comment on column private.chat_sessions.session is 'A hash of the session_id, which has no limit of length.';
 create index chat_sessions_by_age on private.chat_sessions (last_ts);
 
@@ -607,6 +608,9 @@ declare
   v_total bigint := (select sum(c.n) from unnest(p_sketches) s cross join unnest(s.counts) c (n));
   v_merged private.latency_sketch;
 begin
+  if v_total is null then
+    return null;
+  end if;
   select array_agg(m.latency order by m.latency), array_agg(m.n order by m.latency)
   into v_merged.latencies, v_merged.counts
   from (
@@ -735,6 +739,24 @@ end
 $$;
 revoke all on function private.token_limit(uuid, text) from public, anon, authenticated, service_role;
 
+-- The limit of tokens of one period: p_in_force, unless the period is over and was rolled up with another.
+create function private.period_limit(
+  p_tenant_id uuid, p_period_type text, p_period_start timestamptz, p_in_force bigint, p_at timestamptz
+) returns bigint
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_limit bigint;
+begin
+  select m.quota_limit into v_limit
+  from public.tenant_usage_metrics m
+  where m.tenant_id = p_tenant_id and m.period_type = p_period_type and m.period_start = p_period_start
+    and m.period_end <= p_at;
+  return case when found then v_limit else p_in_force end;
+end
+$$;
+revoke all on function private.period_limit(uuid, text, timestamptz, bigint, timestamptz)
+  from public, anon, authenticated, service_role;
+
 -- The session of a chat message, or null. A hash, since a session_id has no limit of length.
 create function private.chat_session(p_event_type text, p_metadata jsonb) returns uuid
 language plpgsql immutable set search_path = '' as $$
@@ -744,28 +766,38 @@ end
 $$;
 revoke all on function private.chat_session(text, jsonb) from public, anon, authenticated, service_role;
 
--- The events of batches that are not counted yet; or, without batches, the counted ones of [p_from, p_to).
+-- The events of [p_from, p_to) that are counted already.
+create function private.counted_events(p_from timestamptz, p_to timestamptz) returns setof public.tenant_usage_realtime
+language plpgsql stable security definer set search_path = '' set enable_seqscan = on as $$
+begin
+  return query
+    select e.*
+    from public.tenant_usage_realtime e
+    join public.tenants t on t.id = e.tenant_id
+    where e.event_timestamp >= p_from and e.event_timestamp < p_to
+      and not exists (select from private.usage_batches b where b.batch_id = e.batch_id);
+end
+$$;
+revoke all on function private.counted_events(timestamptz, timestamptz) from public, anon, authenticated, service_role;
+
+-- The events of batches that are not counted yet; or, without batches, the counted ones of [p_from, p_to). Batch by batch
+-- and by index, whatever the planner thinks: statistics of the day under way are always behind.
 create function private.usage_events(p_batch_ids bigint[], p_from timestamptz, p_to timestamptz)
 returns setof public.tenant_usage_realtime
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' set enable_seqscan = off as $$
 begin
-  if p_batch_ids is not null then
+  if p_batch_ids is null then
+    return query select * from private.counted_events(p_from, p_to);
+  else
     return query
       select e.*
       from private.usage_batches b
       cross join lateral (
         select * from public.tenant_usage_realtime r
         where r.batch_id = b.batch_id and r.event_timestamp between b.first_ts and b.last_ts
-        offset 0 -- batch by batch: as a plain join, the planner may read whole partitions instead
+        offset 0
       ) as e
       where b.batch_id = any (p_batch_ids);
-  else
-    return query
-      select e.*
-      from public.tenant_usage_realtime e
-      join public.tenants t on t.id = e.tenant_id
-      where e.event_timestamp >= p_from and e.event_timestamp < p_to
-        and not exists (select from private.usage_batches b where b.batch_id = e.batch_id);
   end if;
 end
 $$;
@@ -792,11 +824,12 @@ revoke all on function private.usage_denials(bigint[], timestamptz, timestamptz)
   from public, anon, authenticated, service_role;
 
 -- Counts those events and denials by tenant and hour. An hour may come in several rows: what adds up may come in parts.
--- How many events there are is unknown to the planner, which would compare each with each: hence no nested loops, and no
--- compilation of plans that only look expensive.
+-- How many events there are is unknown to the planner, which would compare each with each, or read whole days for a second:
+-- hence no nested loops and no sequential scans, and no compilation of plans that only look expensive.
 create function private.count_usage(p_batch_ids bigint[], p_from timestamptz, p_to timestamptz)
 returns setof private.hourly_usage
-language plpgsql stable security definer set search_path = '' set enable_nestloop = off set jit = off as $$
+language plpgsql stable security definer set search_path = ''
+  set enable_nestloop = off set enable_seqscan = off set jit = off as $$
 begin
   return query
     with events as materialized (
@@ -863,27 +896,32 @@ begin
       group by p.tenant_id, p.hour
     ),
     quantities as (
-      select q.tenant_id, q.hour, jsonb_object_agg(q.metric, q.quantity) as quantities
+      select m.tenant_id, m.hour, jsonb_object_agg(m.metric, m.quantity) as quantities
       from (
-        select e.tenant_id, e.hour, t.metric, sum(e.quantity)
-        from events e join public.usage_event_types t on t.id = e.event_type
-        where t.metric is not null
+        select q.tenant_id, q.hour, q.metric, sum(q.quantity)
+        from (
+          select e.tenant_id, e.hour, t.metric, e.quantity
+          from events e join public.usage_event_types t on t.id = e.event_type
+          union all
+          select s.tenant_id, s.hour, 'tokens', s.total_tokens_used from sums s
+          union all
+          select s.tenant_id, s.hour, 'api_calls',
+            s.api_calls_successful + s.api_calls_failed + s.api_calls_rate_limited
+          from sums s
+        ) as q (tenant_id, hour, metric, quantity)
+        where q.metric is not null
         group by 1, 2, 3
-        union all
-        select s.tenant_id, s.hour, 'tokens', s.total_tokens_used from sums s
-        union all
-        select s.tenant_id, s.hour, 'api_calls', s.api_calls_successful + s.api_calls_failed + s.api_calls_rate_limited
-        from sums s
-      ) as q (tenant_id, hour, metric, quantity)
-      where q.quantity > 0
-      group by q.tenant_id, q.hour
+      ) as m (tenant_id, hour, metric, quantity)
+      where m.quantity > 0
+      group by m.tenant_id, m.hour
     ),
     sessions as (
       -- Those that are new, or turn out to have begun earlier than they were counted.
       select c.*
       from (
         select f.*, (
-            select c.first_ts from private.chat_sessions c where c.tenant_id = f.tenant_id and c.session = f.session
+            select nullif(c.first_ts, 'infinity')
+            from private.chat_sessions c where c.tenant_id = f.tenant_id and c.session = f.session
           ) as counted_ts
         from (
           select e.tenant_id, e.session, min(e.event_timestamp) as first_ts
@@ -942,7 +980,8 @@ revoke all on function private.note_chat_sessions(bigint[], timestamptz, timesta
 create function private.add_usage(
   p_types text[], p_finer text, p_batch_ids bigint[], p_from timestamptz, p_to timestamptz
 ) returns bigint
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = ''
+  set enable_nestloop = off set jit = off as $$
 declare
   v_touched bigint;
 begin
@@ -967,16 +1006,16 @@ begin
     select g.tenant_id, m.id, g.period_type, g.period_start, q.value::numeric
     from merged g
     cross join jsonb_each_text((g.counts).quantities) q
-    join public.metrics m on m.id = q.key
+    join public.metrics m on m.id = q.key and m.kind = 'counter'
     on conflict (tenant_id, metric, period_type, period_start) do update set quantity = excluded.quantity
     where u.quantity <> excluded.quantity
   ),
   limits as (
-    select d.*, private.token_limit(d.tenant_id, d.period_type) as quota_limit
+    select d.*, private.token_limit(d.tenant_id, d.period_type) as in_force, private.tenant_now(d.tenant_id) as at
     from (select distinct g.tenant_id, g.period_type from merged g) as d
   ),
   summaries as (
-    insert into public.tenant_usage_metrics as m (
+    insert into public.tenant_usage_metrics (
       tenant_id, period_type, period_start, period_end, api_calls_total, api_calls_successful, api_calls_failed,
       api_calls_rate_limited, api_latency_avg_ms, api_latency_p50_ms, api_latency_p95_ms, api_latency_p99_ms,
       chat_messages_sent, chat_messages_received, chat_sessions_created, chat_avg_response_time_ms,
@@ -986,7 +1025,10 @@ begin
     select s.*
     from merged g
     join limits l on l.tenant_id = g.tenant_id and l.period_type = g.period_type
-    cross join lateral private.summarize_usage(g.tenant_id, g.period_type, g.period_start, g.counts, l.quota_limit) s
+    cross join lateral private.summarize_usage(
+      g.tenant_id, g.period_type, g.period_start, g.counts,
+      private.period_limit(g.tenant_id, g.period_type, g.period_start, l.in_force, l.at)
+    ) s
     on conflict (tenant_id, period_type, period_start) do update
     set (
       api_calls_total, api_calls_successful, api_calls_failed,
@@ -1000,13 +1042,7 @@ begin
       excluded.api_latency_p95_ms, excluded.api_latency_p99_ms, excluded.chat_messages_sent,
       excluded.chat_messages_received, excluded.chat_sessions_created, excluded.chat_avg_response_time_ms,
       excluded.embeddings_generated, excluded.embeddings_tokens_used, excluded.semantic_searches_performed,
-      excluded.total_tokens_used, excluded.estimated_cost_usd,
-      -- A period that is over keeps the limit that it had.
-      case when m.period_end > now() then excluded.quota_limit else m.quota_limit end,
-      case
-        when m.period_end > now() then excluded.quota_remaining
-        else private.quota_remaining(m.quota_limit, excluded.total_tokens_used)
-      end,
+      excluded.total_tokens_used, excluded.estimated_cost_usd, excluded.quota_limit, excluded.quota_remaining,
       excluded.quota_exceeded_count, excluded.error_count, excluded.error_rate, excluded.peak_qps
     )
   )
@@ -1017,7 +1053,7 @@ $$;
 revoke all on function private.add_usage(text[], text, bigint[], timestamptz, timestamptz)
   from public, anon, authenticated, service_role;
 
--- The value of every gauge of the given tenants (null: all) now, in the hour, day and month that it is for them. Members are
+-- The value of every gauge of the given tenants (null: all) now, in the day and the month that it is for them. Members are
 -- counted; of the others, what their quota has as used.
 create function private.snapshot_gauges(p_tenant_ids uuid[] default null) returns void
 language plpgsql volatile security definer set search_path = '' as $$
@@ -1026,7 +1062,9 @@ begin
   select g.tenant_id, g.metric, p.period_type,
     private.window_start(private.usage_window(p.period_type), now() + t.clock_offset), g.quantity
   from (
-    select m.tenant_id, 'team_members', count(*) from public.memberships m group by m.tenant_id
+    select t.id, 'team_members', count(m.user_id)
+    from public.tenants t left join public.memberships m on m.tenant_id = t.id
+    group by t.id
     union all
     select c.tenant_id, c.metric, c.used
     from private.quota_counters c
@@ -1034,7 +1072,7 @@ begin
     where c.period = 'none' and c.subject = '' and c.metric <> 'team_members'
   ) as g (tenant_id, metric, quantity)
   join public.tenants t on t.id = g.tenant_id
-  cross join (values ('hourly'), ('daily'), ('monthly')) as p (period_type)
+  cross join (values ('daily'), ('monthly')) as p (period_type)
   where p_tenant_ids is null or g.tenant_id = any (p_tenant_ids)
   on conflict (tenant_id, metric, period_type, period_start) do update set quantity = excluded.quantity
   where u.quantity <> excluded.quantity;
@@ -1152,13 +1190,16 @@ begin
   v_from := v_days[1].starts_at;
   v_to := v_days[cardinality(v_days)].ends_at;
 
-  delete from private.chat_sessions where first_ts >= v_from and first_ts < v_to;
-  delete from private.usage_rollups where period_type = 'hourly' and period_start >= v_from and period_start < v_to;
   foreach v_day in array v_days loop
+    update private.chat_sessions set first_ts = 'infinity'
+    where first_ts >= v_day.starts_at and first_ts < v_day.ends_at;
+    delete from private.usage_rollups
+    where period_type = 'hourly' and period_start >= v_day.starts_at and period_start < v_day.ends_at;
     v_answer.buckets_touched := v_answer.buckets_touched
       + private.add_usage(array['hourly'], null, null, v_day.starts_at, v_day.ends_at);
     perform private.note_chat_sessions(null, v_day.starts_at, v_day.ends_at);
   end loop;
+  delete from private.chat_sessions where first_ts = 'infinity';
   select coalesce(sum((r.counts).events), 0) into v_answer.events_processed
   from private.usage_rollups r
   where r.period_type = 'hourly' and r.period_start >= v_from and r.period_start < v_to;
@@ -1270,50 +1311,66 @@ begin
     cross join lateral private.summarize_usage(
       t.tenant_id, p_period_type, t.period_start,
       private.merge_usage(case when r.tenant_id is null then t.counts else r.counts || t.counts end),
-      private.token_limit(t.tenant_id, p_period_type)
+      private.period_limit(
+        t.tenant_id, p_period_type, t.period_start, private.token_limit(t.tenant_id, p_period_type),
+        private.tenant_now(t.tenant_id)
+      )
     ) s;
 end
 $$;
 revoke all on function private.read_usage(uuid[], text, timestamptz, timestamptz)
   from public, anon, authenticated, service_role;
 
--- One tenant's periods that overlap [p_from, p_to), in order. In the one under way, the quota is what enforcement has left.
-create function private.tenant_usage(p_tenant_id uuid, p_period_type text, p_from timestamptz, p_to timestamptz)
+-- The same, in order; the quota of the period under way is what enforcement has left.
+create function private.live_usage(p_tenant_ids uuid[], p_period_type text, p_from timestamptz, p_to timestamptz)
 returns setof public.usage_summary
 language plpgsql stable security definer set search_path = '' as $$
 declare
-  v_window public.quota_period := private.check_period_type(p_period_type);
-  v_current timestamptz := private.window_start(v_window, private.tenant_now(p_tenant_id));
+  v_window public.quota_period := private.usage_window(p_period_type);
+  v_row record;
   v_usage public.usage_summary;
 begin
-  for v_usage in
-    select u.*
-    from private.read_usage(array[p_tenant_id], p_period_type, private.window_start(v_window, p_from), p_to) u
+  for v_row in
+    select u as usage, t.clock_offset, e.limit_value, c.used, c.window_start
+    from private.read_usage(p_tenant_ids, p_period_type, p_from, p_to) u
+    join public.tenants t on t.id = u.tenant_id
+    left join public.entitlements e
+      on e.tenant_id = u.tenant_id and e.tenant_id = any (p_tenant_ids)
+      and e.metric = 'tokens' and e.period = v_window and e.per = 'tenant'
+    left join private.quota_counters c
+      on c.tenant_id = u.tenant_id and c.metric = 'tokens' and c.period = v_window and c.subject = ''
     order by u.period_start
   loop
-    if v_usage.period_start = v_current then
-      select q.limit_value, private.quota_remaining(q.limit_value, q.used)
-      into v_usage.quota_limit, v_usage.quota_remaining
-      from unnest(private.quota_windows(p_tenant_id, 'tokens', '', v_current)) q
-      where q.period = v_window;
+    v_usage := v_row.usage;
+    if v_usage.period_start = private.window_start(v_window, now() + v_row.clock_offset) then
+      v_usage.quota_limit := v_row.limit_value;
+      v_usage.quota_remaining := private.quota_remaining(
+        v_row.limit_value, case when v_row.window_start >= v_usage.period_start then v_row.used else 0 end
+      );
     end if;
     return next v_usage;
   end loop;
 end
 $$;
-revoke all on function private.tenant_usage(uuid, text, timestamptz, timestamptz)
+revoke all on function private.live_usage(uuid[], text, timestamptz, timestamptz)
   from public, anon, authenticated, service_role;
 
 create function private.get_tenant_usage(
   p_tenant_id uuid, p_from timestamptz, p_to timestamptz, p_period_type text
 ) returns setof public.usage_summary
 language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_window public.quota_period;
 begin
   perform private.require_permission(p_tenant_id, 'usage:read');
+  v_window := private.check_period_type(p_period_type);
   if p_from is null or p_to is null or p_from > p_to then
     perform private.raise_error(400, 'invalid_range', 'A range needs a beginning and an end that is not before it.');
   end if;
-  return query select * from private.tenant_usage(p_tenant_id, p_period_type, p_from, p_to);
+  return query
+    select *
+    from private.live_usage(array[p_tenant_id], p_period_type, private.window_start(v_window, p_from), p_to)
+    where p_from < p_to;
 end
 $$;
 revoke all on function private.get_tenant_usage(uuid, timestamptz, timestamptz, text)
@@ -1338,11 +1395,16 @@ declare
 begin
   perform private.require_permission(p_tenant_id, 'usage:read');
   v_day := private.window_start('day', private.tenant_now(p_tenant_id));
-  select * into v_usage from private.tenant_usage(p_tenant_id, 'daily', v_day, v_day + interval '24 hours');
+  select * into v_usage from private.live_usage(array[p_tenant_id], 'daily', v_day, v_day + interval '24 hours');
   if not found then
     v_usage := private.summarize_usage(
       p_tenant_id, 'daily', v_day, null, private.token_limit(p_tenant_id, 'daily')
     );
+    v_usage.quota_remaining := private.quota_remaining(v_usage.quota_limit, coalesce((
+      select c.used from private.quota_counters c
+      where c.tenant_id = p_tenant_id and c.metric = 'tokens' and c.period = 'day' and c.subject = ''
+        and c.window_start >= v_day
+    ), 0));
   end if;
   return v_usage;
 end
@@ -1462,7 +1524,7 @@ begin
   v_start := private.window_start(v_window, now());
   return query
     select *
-    from private.read_usage(
+    from private.live_usage(
       array(select id from public.tenants), p_period_type, v_start, private.window_end(v_window, v_start)
     );
 end
@@ -1550,7 +1612,9 @@ begin
   for v_partition in
     select * from private.usage_partitions() p
     where p.ends_at <= now() - p_keep
-      and not exists (select from private.usage_batches b where b.events > 0 and b.first_ts < p.ends_at)
+      and not exists (
+        select from private.usage_batches b where b.events > 0 and b.first_ts < p.ends_at and b.last_ts >= p.starts_at
+      )
   loop
     execute format('drop table private.%I', v_partition.name);
     update private.usage_retention set events_since = greatest(events_since, v_partition.ends_at);
