@@ -23,7 +23,8 @@ export async function benchIngest(sql: Sql, second: Sql): Promise<Comparison[]> 
     const batch = events(batchSize);
     await connection.begin(async (transaction) => {
       if (withKeys) {
-        const keys = await transaction`copy private.usage_event_keys (tenant_id, event_id) from stdin`.writable();
+        const keys =
+          await transaction`copy private.usage_event_keys (tenant_id, event_id) from stdin`.writable();
         await write(keys, batch.map((event) => `${tenantId}\t${event.event_id}\n`).join(""));
       }
       const rows = await transaction`

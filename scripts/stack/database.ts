@@ -2,14 +2,13 @@ import { readFile } from "node:fs/promises";
 import postgres from "postgres";
 import { createAuthSchema } from "./api.ts";
 import { migrate } from "./migrate.ts";
-import { type PostgresKind, startPostgres } from "./postgres.ts";
+import { type ClusterOptions, type PostgresKind, startPostgres } from "./postgres.ts";
 
-export interface DatabaseOptions {
+/** `flush` and `restarts` are those of the throwaway cluster. */
+export interface DatabaseOptions extends ClusterOptions {
   postgres?: PostgresKind;
   /** Uses this database instead of a throwaway cluster. */
   databaseUrl?: string | undefined;
-  /** Whether commits of the throwaway cluster wait for the disk, as they do in production. */
-  flush?: boolean;
   log?: (line: string) => void;
   /** Aborted: what has started is stopped again, and the start fails. */
   signal?: AbortSignal;
@@ -17,6 +16,8 @@ export interface DatabaseOptions {
 
 export interface Database {
   databaseUrl: string;
+  /** Of the throwaway cluster. */
+  dataDir?: string;
   stop(): Promise<void>;
 }
 
@@ -26,7 +27,7 @@ export async function startDatabase(options: DatabaseOptions = {}): Promise<Data
   log(options.databaseUrl ? "using the database of DATABASE_URL" : `starting Postgres (${kind})`);
   const cluster = options.databaseUrl
     ? { databaseUrl: options.databaseUrl, stop: async () => {} }
-    : await startPostgres(kind, options.flush);
+    : await startPostgres(kind, options);
   try {
     signal?.throwIfAborted();
     const sql = postgres(cluster.databaseUrl, { max: 1, onnotice: () => {} });

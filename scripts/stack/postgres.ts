@@ -9,7 +9,16 @@ export type PostgresKind = "embedded" | "system";
 
 export interface Cluster {
   databaseUrl: string;
+  /** The server's data directory, with its postmaster.pid. */
+  dataDir: string;
   stop(): Promise<void>;
+}
+
+export interface ClusterOptions {
+  /** Whether commits wait for the disk. */
+  flush?: boolean | undefined;
+  /** Whether a server that crashed is started again on the same data. */
+  restarts?: boolean | undefined;
 }
 
 const PASSWORD = "postgres";
@@ -18,7 +27,10 @@ const PASSWORD = "postgres";
  * Starts a throwaway cluster on loopback; `stop` shuts it down and removes its folder. Its data need not survive a crash
  * of the machine, so a commit does not wait for the disk unless it is to be measured (`flush`).
  */
-export async function startPostgres(kind: PostgresKind, flush = false): Promise<Cluster> {
+export async function startPostgres(
+  kind: PostgresKind,
+  { flush = false, restarts = false }: ClusterOptions = {},
+): Promise<Cluster> {
   const user = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : undefined; // `nobody`: Postgres refuses root
   const bin = kind === "system" ? systemBin() : await embeddedBin(user !== undefined);
   const parent = user && !isOpenToAll(tmpdir()) ? "/tmp" : tmpdir();
@@ -28,7 +40,15 @@ export async function startPostgres(kind: PostgresKind, flush = false): Promise<
   const databaseUrl = `postgresql://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`;
   const server = startGuarded(
     "sh",
-    ["-c", SERVE, "sh", bin, dir, PASSWORD, ...settings(kind, port, dir, flush)],
+    [
+      "-c",
+      MAKE + (restarts ? SERVE_AGAIN : SERVE),
+      "sh",
+      bin,
+      dir,
+      PASSWORD,
+      ...settings(kind, port, dir, flush),
+    ],
     {
       signal: "INT",
       removeDir: dir,
@@ -38,21 +58,32 @@ export async function startPostgres(kind: PostgresKind, flush = false): Promise<
   );
   try {
     await untilReady(databaseUrl, server);
-    return { databaseUrl, stop: server.stop };
+    return { databaseUrl, dataDir: join(dir, "data"), stop: server.stop };
   } catch (error) {
     await server.stop();
     throw error;
   }
 }
 
-/** Makes the cluster and becomes its server: one command, so that no moment is left without a guard of the folder. */
-const SERVE = `
+/** Makes the cluster and then serves it: one command, so that no moment is left without a guard of the folder. */
+const MAKE = `
 bin=$1 dir=$2 password=$3
 shift 3
 umask 077
 printf %s "$password" >"$dir/password"
-"$bin/initdb" -D "$dir/data" -U postgres -A scram-sha-256 --pwfile="$dir/password" -E UTF8 --locale=C.UTF-8 --no-sync &&
+"$bin/initdb" -D "$dir/data" -U postgres -A scram-sha-256 --pwfile="$dir/password" -E UTF8 --locale=C.UTF-8 --no-sync || exit`;
+
+const SERVE = `
 exec "$bin/postgres" -D "$dir/data" "$@"`;
+
+// Until it ends well, which it does when it is asked to stop; the shell itself ignores the interrupt, as a command in the
+// background. It cannot start while children of the one before are still ending; one that never can is given up.
+const SERVE_AGAIN = `
+tries=200
+until "$bin/postgres" -D "$dir/data" "$@"; do
+  [ $((tries -= 1)) -gt 0 ] || exit 1
+  sleep 0.1
+done`;
 
 function settings(kind: PostgresKind, port: number, socketDir: string, flush: boolean): string[] {
   const values: Record<string, string | number> = {

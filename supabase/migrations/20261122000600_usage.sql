@@ -18,7 +18,8 @@
 -- second. quota_* are those of the metric `tokens`: the limit of that period's window, what the recorded tokens leave of it
 -- (for the period under way, what enforcement has left), and the denials that have a receipt.
 --
--- Order of locks: the roll-ups' lock, then tenants and batches without waiting. Passes and recomputations take turns.
+-- Order of locks: the roll-ups' lock (passes and recomputations take turns), tenants, batches, roll-ups. A pass takes tenants
+-- and batches without waiting, and leaves those that it cannot have.
 
 set lock_timeout = '5s';
 set statement_timeout = '60s';
@@ -739,11 +740,12 @@ end
 $$;
 revoke all on function private.token_limit(uuid, text) from public, anon, authenticated, service_role;
 
--- The limit of tokens of one period: p_in_force, unless the period is over and was rolled up with another.
+-- The limit of tokens of one period: p_in_force, unless the period is over and was rolled up with another. By index: a plan
+-- made while the table was empty would read ever more of it.
 create function private.period_limit(
   p_tenant_id uuid, p_period_type text, p_period_start timestamptz, p_in_force bigint, p_at timestamptz
 ) returns bigint
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' set enable_seqscan = off as $$
 declare
   v_limit bigint;
 begin
@@ -1010,7 +1012,7 @@ begin
     on conflict (tenant_id, metric, period_type, period_start) do update set quantity = excluded.quantity
     where u.quantity <> excluded.quantity
   ),
-  limits as (
+  limits as materialized (
     select d.*, private.token_limit(d.tenant_id, d.period_type) as in_force, private.tenant_now(d.tenant_id) as at
     from (select distinct g.tenant_id, g.period_type from merged g) as d
   ),
@@ -1074,6 +1076,7 @@ begin
   join public.tenants t on t.id = g.tenant_id
   cross join (values ('daily'), ('monthly')) as p (period_type)
   where p_tenant_ids is null or g.tenant_id = any (p_tenant_ids)
+  for key share of t skip locked -- not of a tenant that is being deleted
   on conflict (tenant_id, metric, period_type, period_start) do update set quantity = excluded.quantity
   where u.quantity <> excluded.quantity;
 end
@@ -1173,6 +1176,7 @@ begin
     perform private.raise_error(400, 'invalid_range', 'A range needs a beginning and an end that is not before it.');
   end if;
   perform pg_advisory_xact_lock(hashtext('meterbase.usage_rollups'));
+  perform from public.tenants for key share; -- before their roll-ups, as whoever deletes a tenant does
   -- Whole hours, and only those that have all of their events, and of their receipts (see prune_quota).
   select greatest(
     date_trunc('hour', p_from, 'UTC'), r.events_since, date_trunc('day', now() - interval '30 days', 'UTC')
@@ -1583,20 +1587,11 @@ end
 $$;
 revoke all on function private.prune_usage_event_keys() from public, anon, authenticated, service_role;
 
--- Drops the partitions of the days that ended longer than p_keep ago, and says how many; a day with events that are not
--- rolled up yet waits for the next time. Its lock holds up every writer that comes while it waits for the open ones, so it
--- waits briefly, and tries again.
-create function private.cleanup_old_realtime_events(p_keep interval default '30 days') returns int
-language plpgsql volatile security definer set search_path = '' as $$
-declare
-  v_partition private.usage_partition;
-  v_dropped int := 0;
+-- Locks the events against everybody. Whoever comes while it waits for open writers waits as well, so it waits briefly, and
+-- tries again.
+create function private.lock_usage_events() returns void
+language plpgsql volatile security definer set search_path = '' set lock_timeout = '100ms' as $$
 begin
-  if p_keep is null or p_keep < interval '0' then
-    perform private.raise_error(400, 'invalid_keep', 'Events are kept for an interval of 0 or more.');
-  end if;
-  perform private.aggregate_usage_metrics();
-  perform set_config('lock_timeout', '100ms', true);
   for v_attempt in 1..50 loop
     begin
       lock table public.tenant_usage_realtime in access exclusive mode;
@@ -1608,7 +1603,23 @@ begin
       perform pg_sleep(0.2);
     end;
   end loop;
+end
+$$;
+revoke all on function private.lock_usage_events() from public, anon, authenticated, service_role;
 
+-- Drops the partitions of the days that ended longer than p_keep ago, and says how many. A day with events that are not
+-- rolled up yet waits for the next time.
+create function private.cleanup_old_realtime_events(p_keep interval default '30 days') returns int
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_partition private.usage_partition;
+  v_dropped int := 0;
+begin
+  if p_keep is null or p_keep < interval '0' then
+    perform private.raise_error(400, 'invalid_keep', 'Events are kept for an interval of 0 or more.');
+  end if;
+  perform private.aggregate_usage_metrics();
+  perform private.lock_usage_events();
   for v_partition in
     select * from private.usage_partitions() p
     where p.ends_at <= now() - p_keep
