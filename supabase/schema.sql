@@ -330,6 +330,8 @@ COMMENT ON TYPE public.usage_summary IS 'Usage of one period: hourly, daily or m
 CREATE FUNCTION private.add_usage(p_types text[], p_finer text, p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
+    SET enable_nestloop TO 'off'
+    SET jit TO 'off'
     AS $$
 declare
   v_touched bigint;
@@ -355,16 +357,16 @@ begin
     select g.tenant_id, m.id, g.period_type, g.period_start, q.value::numeric
     from merged g
     cross join jsonb_each_text((g.counts).quantities) q
-    join public.metrics m on m.id = q.key
+    join public.metrics m on m.id = q.key and m.kind = 'counter'
     on conflict (tenant_id, metric, period_type, period_start) do update set quantity = excluded.quantity
     where u.quantity <> excluded.quantity
   ),
-  limits as (
-    select d.*, private.token_limit(d.tenant_id, d.period_type) as quota_limit
+  limits as materialized (
+    select d.*, private.token_limit(d.tenant_id, d.period_type) as in_force, private.tenant_now(d.tenant_id) as at
     from (select distinct g.tenant_id, g.period_type from merged g) as d
   ),
   summaries as (
-    insert into public.tenant_usage_metrics as m (
+    insert into public.tenant_usage_metrics (
       tenant_id, period_type, period_start, period_end, api_calls_total, api_calls_successful, api_calls_failed,
       api_calls_rate_limited, api_latency_avg_ms, api_latency_p50_ms, api_latency_p95_ms, api_latency_p99_ms,
       chat_messages_sent, chat_messages_received, chat_sessions_created, chat_avg_response_time_ms,
@@ -374,7 +376,10 @@ begin
     select s.*
     from merged g
     join limits l on l.tenant_id = g.tenant_id and l.period_type = g.period_type
-    cross join lateral private.summarize_usage(g.tenant_id, g.period_type, g.period_start, g.counts, l.quota_limit) s
+    cross join lateral private.summarize_usage(
+      g.tenant_id, g.period_type, g.period_start, g.counts,
+      private.period_limit(g.tenant_id, g.period_type, g.period_start, l.in_force, l.at)
+    ) s
     on conflict (tenant_id, period_type, period_start) do update
     set (
       api_calls_total, api_calls_successful, api_calls_failed,
@@ -388,13 +393,7 @@ begin
       excluded.api_latency_p95_ms, excluded.api_latency_p99_ms, excluded.chat_messages_sent,
       excluded.chat_messages_received, excluded.chat_sessions_created, excluded.chat_avg_response_time_ms,
       excluded.embeddings_generated, excluded.embeddings_tokens_used, excluded.semantic_searches_performed,
-      excluded.total_tokens_used, excluded.estimated_cost_usd,
-      -- A period that is over keeps the limit that it had.
-      case when m.period_end > now() then excluded.quota_limit else m.quota_limit end,
-      case
-        when m.period_end > now() then excluded.quota_remaining
-        else private.quota_remaining(m.quota_limit, excluded.total_tokens_used)
-      end,
+      excluded.total_tokens_used, excluded.estimated_cost_usd, excluded.quota_limit, excluded.quota_remaining,
       excluded.quota_exceeded_count, excluded.error_count, excluded.error_rate, excluded.peak_qps
     )
   )
@@ -556,6 +555,22 @@ begin
 end
 $$;
 
+-- Name: cast_timestamp(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.cast_timestamp(p_text text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+begin
+  if substr(p_text, 9, 2) > '28' and substr(p_text, 9, 2)::int
+    > extract(day from (substr(p_text, 1, 7) || '-01')::date + interval '1 month' - interval '1 day')
+  then
+    return null;
+  end if;
+  return case when right(p_text, 1) = 'Z' or p_text ~ '[+-]\d\d:?\d\d$' then p_text else p_text || 'Z' end::timestamptz;
+end
+$_$;
+
 -- Name: chat_session(text, jsonb); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.chat_session(p_event_type text, p_metadata jsonb) RETURNS uuid
@@ -644,23 +659,13 @@ begin
     perform private.raise_error(400, 'invalid_keep', 'Events are kept for an interval of 0 or more.');
   end if;
   perform private.aggregate_usage_metrics();
-  perform set_config('lock_timeout', '100ms', true);
-  for v_attempt in 1..50 loop
-    begin
-      lock table public.tenant_usage_realtime in access exclusive mode;
-      exit;
-    exception when lock_not_available then
-      if v_attempt = 50 then
-        raise;
-      end if;
-      perform pg_sleep(0.2);
-    end;
-  end loop;
-
+  perform private.lock_usage_events();
   for v_partition in
     select * from private.usage_partitions() p
     where p.ends_at <= now() - p_keep
-      and not exists (select from private.usage_batches b where b.events > 0 and b.first_ts < p.ends_at)
+      and not exists (
+        select from private.usage_batches b where b.events > 0 and b.first_ts < p.ends_at and b.last_ts >= p.starts_at
+      )
   loop
     execute format('drop table private.%I', v_partition.name);
     update private.usage_retention set events_since = greatest(events_since, v_partition.ends_at);
@@ -746,6 +751,7 @@ CREATE FUNCTION private.count_usage(p_batch_ids bigint[], p_from timestamp with 
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     SET enable_nestloop TO 'off'
+    SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
 begin
@@ -814,27 +820,32 @@ begin
       group by p.tenant_id, p.hour
     ),
     quantities as (
-      select q.tenant_id, q.hour, jsonb_object_agg(q.metric, q.quantity) as quantities
+      select m.tenant_id, m.hour, jsonb_object_agg(m.metric, m.quantity) as quantities
       from (
-        select e.tenant_id, e.hour, t.metric, sum(e.quantity)
-        from events e join public.usage_event_types t on t.id = e.event_type
-        where t.metric is not null
+        select q.tenant_id, q.hour, q.metric, sum(q.quantity)
+        from (
+          select e.tenant_id, e.hour, t.metric, e.quantity
+          from events e join public.usage_event_types t on t.id = e.event_type
+          union all
+          select s.tenant_id, s.hour, 'tokens', s.total_tokens_used from sums s
+          union all
+          select s.tenant_id, s.hour, 'api_calls',
+            s.api_calls_successful + s.api_calls_failed + s.api_calls_rate_limited
+          from sums s
+        ) as q (tenant_id, hour, metric, quantity)
+        where q.metric is not null
         group by 1, 2, 3
-        union all
-        select s.tenant_id, s.hour, 'tokens', s.total_tokens_used from sums s
-        union all
-        select s.tenant_id, s.hour, 'api_calls', s.api_calls_successful + s.api_calls_failed + s.api_calls_rate_limited
-        from sums s
-      ) as q (tenant_id, hour, metric, quantity)
-      where q.quantity > 0
-      group by q.tenant_id, q.hour
+      ) as m (tenant_id, hour, metric, quantity)
+      where m.quantity > 0
+      group by m.tenant_id, m.hour
     ),
     sessions as (
       -- Those that are new, or turn out to have begun earlier than they were counted.
       select c.*
       from (
         select f.*, (
-            select c.first_ts from private.chat_sessions c where c.tenant_id = f.tenant_id and c.session = f.session
+            select nullif(c.first_ts, 'infinity')
+            from private.chat_sessions c where c.tenant_id = f.tenant_id and c.session = f.session
           ) as counted_ts
         from (
           select e.tenant_id, e.session, min(e.event_timestamp) as first_ts
@@ -866,6 +877,49 @@ begin
     union all
     select c.tenant_id, c.hour, jsonb_populate_record(null::private.usage_counts, jsonb_build_object(c.field, c.n))
     from partial_counts c;
+end
+$$;
+
+-- Name: tenant_usage_realtime; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.tenant_usage_realtime (
+    tenant_id uuid NOT NULL,
+    event_timestamp timestamp with time zone NOT NULL,
+    event_id text NOT NULL,
+    event_type text NOT NULL,
+    subject text DEFAULT ''::text NOT NULL,
+    tokens_consumed bigint DEFAULT 0 NOT NULL,
+    cost_usd numeric(20,10),
+    api_response_time_ms numeric(12,3),
+    api_status_code smallint,
+    quantity numeric(20,6) DEFAULT 1 NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    batch_id bigint NOT NULL
+)
+PARTITION BY RANGE (event_timestamp);
+
+-- Name: TABLE tenant_usage_realtime; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.tenant_usage_realtime IS 'Usage events, a partition a day. Written by record_usage alone.';
+
+-- Name: COLUMN tenant_usage_realtime.cost_usd; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.tenant_usage_realtime.cost_usd IS 'As reported, else from model_prices, else as estimated by the caller; null when none is known.';
+
+-- Name: counted_events(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.counted_events(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS SETOF public.tenant_usage_realtime
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_seqscan TO 'on'
+    AS $$
+begin
+  return query
+    select e.*
+    from public.tenant_usage_realtime e
+    join public.tenants t on t.id = e.tenant_id
+    where e.event_timestamp >= p_from and e.event_timestamp < p_to
+      and not exists (select from private.usage_batches b where b.batch_id = e.batch_id);
 end
 $$;
 
@@ -954,7 +1008,7 @@ begin
   v_start := private.window_start(v_window, now());
   return query
     select *
-    from private.read_usage(
+    from private.live_usage(
       array(select id from public.tenants), p_period_type, v_start, private.window_end(v_window, v_start)
     );
 end
@@ -1142,32 +1196,6 @@ begin
 end
 $$;
 
--- Name: tenant_usage_realtime; Type: TABLE; Schema: public; Owner: -
-
-CREATE TABLE public.tenant_usage_realtime (
-    tenant_id uuid NOT NULL,
-    event_timestamp timestamp with time zone NOT NULL,
-    event_id text NOT NULL,
-    event_type text NOT NULL,
-    subject text DEFAULT ''::text NOT NULL,
-    tokens_consumed bigint DEFAULT 0 NOT NULL,
-    cost_usd numeric(20,10),
-    api_response_time_ms numeric(12,3),
-    api_status_code smallint,
-    quantity numeric(20,6) DEFAULT 1 NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    batch_id bigint NOT NULL
-)
-PARTITION BY RANGE (event_timestamp);
-
--- Name: TABLE tenant_usage_realtime; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON TABLE public.tenant_usage_realtime IS 'Usage events, a partition a day. Written by record_usage alone.';
-
--- Name: COLUMN tenant_usage_realtime.cost_usd; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.tenant_usage_realtime.cost_usd IS 'As reported, else from model_prices, else as estimated by the caller; null when none is known.';
-
 -- Name: get_tenant_events(uuid, timestamp with time zone, timestamp with time zone, text, integer, timestamp with time zone, text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.get_tenant_events(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_event_type text, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id text) RETURNS SETOF public.tenant_usage_realtime
@@ -1199,12 +1227,19 @@ CREATE FUNCTION private.get_tenant_usage(p_tenant_id uuid, p_from timestamp with
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
+declare
+  v_window public.quota_period;
 begin
   perform private.require_permission(p_tenant_id, 'usage:read');
+  perform private.tenant_now(p_tenant_id); -- PT404 unless the tenant exists
+  v_window := private.check_period_type(p_period_type);
   if p_from is null or p_to is null or p_from > p_to then
     perform private.raise_error(400, 'invalid_range', 'A range needs a beginning and an end that is not before it.');
   end if;
-  return query select * from private.tenant_usage(p_tenant_id, p_period_type, p_from, p_to);
+  return query
+    select *
+    from private.live_usage(array[p_tenant_id], p_period_type, private.window_start(v_window, p_from), p_to)
+    where p_from < p_to;
 end
 $$;
 
@@ -1235,11 +1270,16 @@ declare
 begin
   perform private.require_permission(p_tenant_id, 'usage:read');
   v_day := private.window_start('day', private.tenant_now(p_tenant_id));
-  select * into v_usage from private.tenant_usage(p_tenant_id, 'daily', v_day, v_day + interval '24 hours');
+  select * into v_usage from private.live_usage(array[p_tenant_id], 'daily', v_day, v_day + interval '24 hours');
   if not found then
     v_usage := private.summarize_usage(
       p_tenant_id, 'daily', v_day, null, private.token_limit(p_tenant_id, 'daily')
     );
+    v_usage.quota_remaining := private.quota_remaining(v_usage.quota_limit, coalesce((
+      select c.used from private.quota_counters c
+      where c.tenant_id = p_tenant_id and c.metric = 'tokens' and c.period = 'day' and c.subject = ''
+        and c.window_start >= v_day
+    ), 0));
   end if;
   return v_usage;
 end
@@ -1263,7 +1303,11 @@ begin
     perform private.raise_error(404, 'metric_not_found', format('There is no metric "%s".', p_metric));
   end if;
   v_start := private.window_start(v_window, now());
-  v_batch_ids := array(select batch_id from private.usage_batches where last_ts >= v_start);
+  -- Events do not move a gauge.
+  v_batch_ids := array(
+    select b.batch_id from private.usage_batches b
+    where b.last_ts >= v_start and not exists (select from public.metrics where id = p_metric and kind = 'gauge')
+  );
   return query
     select t.id, t.name, p_metric, v_start, sum(u.quantity)
     from (
@@ -1414,6 +1458,62 @@ begin
 end
 $$;
 
+-- Name: live_usage(uuid[], text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.live_usage(p_tenant_ids uuid[], p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone) RETURNS SETOF public.usage_summary
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_window public.quota_period := private.usage_window(p_period_type);
+  v_row record;
+  v_usage public.usage_summary;
+begin
+  for v_row in
+    select u as usage, t.clock_offset, e.limit_value, c.used, c.window_start
+    from private.read_usage(p_tenant_ids, p_period_type, p_from, p_to) u
+    join public.tenants t on t.id = u.tenant_id
+    left join public.entitlements e
+      on e.tenant_id = u.tenant_id and e.tenant_id = any (p_tenant_ids)
+      and e.metric = 'tokens' and e.period = v_window and e.per = 'tenant'
+    left join private.quota_counters c
+      on c.tenant_id = u.tenant_id and c.metric = 'tokens' and c.period = v_window and c.subject = ''
+    order by u.period_start
+  loop
+    v_usage := v_row.usage;
+    if v_usage.period_start = private.window_start(v_window, now() + v_row.clock_offset) then
+      v_usage.quota_limit := v_row.limit_value;
+      v_usage.quota_remaining := private.quota_remaining(
+        v_row.limit_value, case when v_row.window_start >= v_usage.period_start then v_row.used else 0 end
+      );
+    end if;
+    return next v_usage;
+  end loop;
+end
+$$;
+
+-- Name: lock_usage_events(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.lock_usage_events() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET lock_timeout TO '100ms'
+    AS $$
+begin
+  for v_attempt in 1..50 loop
+    begin
+      lock table public.tenant_usage_realtime in access exclusive mode;
+      exit;
+    exception when lock_not_available then
+      if v_attempt = 50 then
+        raise;
+      end if;
+      perform pg_sleep(0.2);
+    end;
+  end loop;
+end
+$$;
+
 -- Name: merge_latencies(private.latency_sketch[]); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.merge_latencies(p_sketches private.latency_sketch[]) RETURNS private.latency_sketch
@@ -1424,6 +1524,9 @@ declare
   v_total bigint := (select sum(c.n) from unnest(p_sketches) s cross join unnest(s.counts) c (n));
   v_merged private.latency_sketch;
 begin
+  if v_total is null then
+    return null;
+  end if;
   select array_agg(m.latency order by m.latency), array_agg(m.n order by m.latency)
   into v_merged.latencies, v_merged.counts
   from (
@@ -1467,18 +1570,19 @@ $$;
 -- Name: model_cost(jsonb, bigint, numeric, numeric); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.model_cost(p_metadata jsonb, p_tokens bigint, p_input numeric, p_output numeric) RETURNS numeric
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
     AS $$
-  select least(9999999999, case
+begin
+  return least(9999999999, case
     when private.number_fault(p_metadata -> 'prompt_tokens', 0, 9007199254740991, true) is null
       and private.number_fault(p_metadata -> 'completion_tokens', 0, 9007199254740991, true) is null
       and jsonb_typeof(p_metadata -> 'prompt_tokens') = 'number'
       and jsonb_typeof(p_metadata -> 'completion_tokens') = 'number'
     then (p_metadata ->> 'prompt_tokens')::numeric * p_input + (p_metadata ->> 'completion_tokens')::numeric * p_output
     else p_tokens * p_input
-  end / 1000000)
-  where p_input is not null
+  end / 1000000);
+end
 $$;
 
 -- Name: note_chat_sessions(bigint[], timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
@@ -1502,12 +1606,12 @@ $$;
 -- Name: number_fault(jsonb, numeric, numeric, boolean); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.number_fault(p_value jsonb, p_min numeric, p_max numeric, p_is_whole boolean) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE
+    LANGUAGE plpgsql IMMUTABLE STRICT
     SET search_path TO ''
     AS $$
 begin
   return case
-    when p_value is null or p_value = 'null' then null
+    when p_value = 'null' then null
     when jsonb_typeof(p_value) <> 'number' then 'not_a_number'
     when p_value::numeric < 0 then 'negative_amount'
     when p_value::numeric not between p_min and p_max then 'out_of_range'
@@ -1522,24 +1626,28 @@ CREATE FUNCTION private.parse_timestamp(p_text text) RETURNS timestamp with time
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $_$
-declare
-  v_day int;
 begin
-  if p_text is null or p_text !~ (
-    '^(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[T ]'
-    '(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-](?:0\d|1[0-5]):?[0-5]\d)?$'
-  ) then
-    return null;
-  end if;
-  v_day := substr(p_text, 9, 2)::int;
-  if v_day > 28
-    and v_day > extract(day from (substr(p_text, 1, 7) || '-01')::date + interval '1 month' - interval '1 day')
-  then
-    return null;
-  end if;
-  return case when p_text ~ '(?:Z|[+-]\d\d:?\d\d)$' then p_text else p_text || 'Z' end::timestamptz;
+  return case when p_text ~ ('^' || private.timestamp_pattern() || '$') then private.cast_timestamp(p_text) end;
 end
 $_$;
+
+-- Name: period_limit(uuid, text, timestamp with time zone, bigint, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.period_limit(p_tenant_id uuid, p_period_type text, p_period_start timestamp with time zone, p_in_force bigint, p_at timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_limit bigint;
+begin
+  select m.quota_limit into v_limit
+  from public.tenant_usage_metrics m
+  where m.tenant_id = p_tenant_id and m.period_type = p_period_type and m.period_start = p_period_start
+    and m.period_end <= p_at;
+  return case when found then v_limit else p_in_force end;
+end
+$$;
 
 -- Name: prune_cron_history(); Type: FUNCTION; Schema: private; Owner: -
 
@@ -1561,7 +1669,9 @@ CREATE FUNCTION private.prune_quota() RETURNS void
 begin
   delete from private.quota_grants where created_at < now() - interval '48 hours';
   delete from private.quota_reservations where status <> 'open' and closed_at < now() - interval '48 hours';
-  delete from public.quota_decisions where created_at < date_trunc('day', now() - interval '30 days', 'UTC');
+  delete from public.quota_decisions d
+  where d.created_at < date_trunc('day', now() - interval '30 days', 'UTC')
+    and not exists (select from private.usage_batches b where b.batch_id = d.batch_id);
 end
 $$;
 
@@ -1701,7 +1811,10 @@ begin
     cross join lateral private.summarize_usage(
       t.tenant_id, p_period_type, t.period_start,
       private.merge_usage(case when r.tenant_id is null then t.counts else r.counts || t.counts end),
-      private.token_limit(t.tenant_id, p_period_type)
+      private.period_limit(
+        t.tenant_id, p_period_type, t.period_start, private.token_limit(t.tenant_id, p_period_type),
+        private.tenant_now(t.tenant_id)
+      )
     ) s;
 end
 $$;
@@ -1737,6 +1850,7 @@ begin
     perform private.raise_error(400, 'invalid_range', 'A range needs a beginning and an end that is not before it.');
   end if;
   perform pg_advisory_xact_lock(hashtext('meterbase.usage_rollups'));
+  perform from public.tenants for key share; -- before their roll-ups, as whoever deletes a tenant does
   -- Whole hours, and only those that have all of their events, and of their receipts (see prune_quota).
   select greatest(
     date_trunc('hour', p_from, 'UTC'), r.events_since, date_trunc('day', now() - interval '30 days', 'UTC')
@@ -1754,13 +1868,16 @@ begin
   v_from := v_days[1].starts_at;
   v_to := v_days[cardinality(v_days)].ends_at;
 
-  delete from private.chat_sessions where first_ts >= v_from and first_ts < v_to;
-  delete from private.usage_rollups where period_type = 'hourly' and period_start >= v_from and period_start < v_to;
   foreach v_day in array v_days loop
+    update private.chat_sessions set first_ts = 'infinity'
+    where first_ts >= v_day.starts_at and first_ts < v_day.ends_at;
+    delete from private.usage_rollups
+    where period_type = 'hourly' and period_start >= v_day.starts_at and period_start < v_day.ends_at;
     v_answer.buckets_touched := v_answer.buckets_touched
       + private.add_usage(array['hourly'], null, null, v_day.starts_at, v_day.ends_at);
     perform private.note_chat_sessions(null, v_day.starts_at, v_day.ends_at);
   end loop;
+  delete from private.chat_sessions where first_ts = 'infinity';
   select coalesce(sum((r.counts).events), 0) into v_answer.events_processed
   from private.usage_rollups r
   where r.period_type = 'hourly' and r.period_start >= v_from and r.period_start < v_to;
@@ -1834,16 +1951,26 @@ $$;
 CREATE FUNCTION private.record_events(p_tenant_id uuid, p_subject text, p_events jsonb, p_at timestamp with time zone) RETURNS public.record_usage_answer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
-    AS $$
+    AS $_$
 declare
   v_batch_id bigint;
   v_first timestamptz;
   v_last timestamptz;
+  v_are_timestamps boolean;
   v_events private.checked_event[];
+  v_days timestamptz[];
+  v_valid int;
   v_answer public.record_usage_answer;
 begin
   -- So that no partition is dropped between the look whether it is there and the insert.
   lock table public.tenant_usage_realtime in row exclusive mode;
+
+  -- All timestamps in one look: a regular expression for each would be a third of the cost of an event.
+  v_are_timestamps := (
+    select string_agg((i.event -> 'event_timestamp')::text, '')
+    from jsonb_array_elements(p_events) i (event)
+    where i.event -> 'event_timestamp' <> 'null'
+  ) ~ ('^(?:"' || private.timestamp_pattern() || '")*$');
   v_events := array(
     select row(
       i.ordinal - 1, f.fault, i.event ->> 'event_id', i.event ->> 'event_type', p.event_timestamp,
@@ -1860,6 +1987,7 @@ begin
     cross join lateral (
       select case
         when i.event -> 'event_timestamp' is null or i.event -> 'event_timestamp' = 'null' then p_at
+        when v_are_timestamps then private.cast_timestamp(i.event ->> 'event_timestamp')
         else private.parse_timestamp(i.event ->> 'event_timestamp')
       end
       offset 0 -- or each mention of the column would parse again
@@ -1870,8 +1998,17 @@ begin
     ) as f (fault)
   );
 
-  perform private.ensure_usage_partition(d.day)
-  from (select distinct date_trunc('day', e.event_timestamp, 'UTC') from unnest(v_events) e where e.reason is null) as d (day);
+  select count(*) filter (where e.reason is null),
+    array_agg(distinct date_trunc('day', e.event_timestamp, 'UTC')) filter (where e.reason is null),
+    coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+      'index', e.index,
+      'reason', split_part(e.reason, ' ', 1),
+      'field', nullif(split_part(e.reason, ' ', 2), ''),
+      'event_id', left(e.event_id, 255)
+    )) order by e.index) filter (where e.reason is not null), '[]')
+  into v_valid, v_days, v_answer.rejected
+  from unnest(v_events) e;
+  perform private.ensure_usage_partition(d.day) from unnest(v_days) d (day);
 
   v_batch_id := nextval(pg_get_serial_sequence('private.usage_batches', 'batch_id'));
   with distinct_events as materialized (
@@ -1890,10 +2027,11 @@ begin
       api_status_code, quantity, metadata, batch_id
     )
     select p_tenant_id, e.event_timestamp, e.event_id, e.event_type, e.subject, e.tokens_consumed,
-      coalesce(
-        e.cost_usd, private.model_cost(e.metadata, e.tokens_consumed, m.input_per_million, m.output_per_million),
-        e.estimated_cost_usd
-      ),
+      case
+        when e.cost_usd is not null then e.cost_usd
+        when m.model is null then e.estimated_cost_usd
+        else private.model_cost(e.metadata, e.tokens_consumed, m.input_per_million, m.output_per_million)
+      end,
       e.api_response_time_ms, e.api_status_code, e.quantity, e.metadata, v_batch_id
     from distinct_events e
     left join public.model_prices m on m.model = e.metadata ->> 'model'
@@ -1908,19 +2046,10 @@ begin
     overriding system value values (v_batch_id, p_tenant_id, v_first, v_last, v_answer.accepted);
   end if;
 
-  v_answer.duplicates := (select count(*) from unnest(v_events) e where e.reason is null) - v_answer.accepted;
-  v_answer.rejected := coalesce((
-    select jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-      'index', e.index,
-      'reason', split_part(e.reason, ' ', 1),
-      'field', nullif(split_part(e.reason, ' ', 2), ''),
-      'event_id', left(e.event_id, 255)
-    )) order by e.index)
-    from unnest(v_events) e where e.reason is not null
-  ), '[]');
+  v_answer.duplicates := v_valid - v_answer.accepted;
   return v_answer;
 end
-$$;
+$_$;
 
 -- Name: record_one_event(uuid, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
@@ -2124,7 +2253,9 @@ begin
   select g.tenant_id, g.metric, p.period_type,
     private.window_start(private.usage_window(p.period_type), now() + t.clock_offset), g.quantity
   from (
-    select m.tenant_id, 'team_members', count(*) from public.memberships m group by m.tenant_id
+    select t.id, 'team_members', count(m.user_id)
+    from public.tenants t left join public.memberships m on m.tenant_id = t.id
+    group by t.id
     union all
     select c.tenant_id, c.metric, c.used
     from private.quota_counters c
@@ -2132,8 +2263,9 @@ begin
     where c.period = 'none' and c.subject = '' and c.metric <> 'team_members'
   ) as g (tenant_id, metric, quantity)
   join public.tenants t on t.id = g.tenant_id
-  cross join (values ('hourly'), ('daily'), ('monthly')) as p (period_type)
+  cross join (values ('daily'), ('monthly')) as p (period_type)
   where p_tenant_ids is null or g.tenant_id = any (p_tenant_ids)
+  for key share of t skip locked -- not of a tenant that is being deleted
   on conflict (tenant_id, metric, period_type, period_start) do update set quantity = excluded.quantity
   where u.quantity <> excluded.quantity;
 end
@@ -2282,33 +2414,6 @@ begin
 end
 $$;
 
--- Name: tenant_usage(uuid, text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
-
-CREATE FUNCTION private.tenant_usage(p_tenant_id uuid, p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone) RETURNS SETOF public.usage_summary
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-declare
-  v_window public.quota_period := private.check_period_type(p_period_type);
-  v_current timestamptz := private.window_start(v_window, private.tenant_now(p_tenant_id));
-  v_usage public.usage_summary;
-begin
-  for v_usage in
-    select u.*
-    from private.read_usage(array[p_tenant_id], p_period_type, private.window_start(v_window, p_from), p_to) u
-    order by u.period_start
-  loop
-    if v_usage.period_start = v_current then
-      select q.limit_value, private.quota_remaining(q.limit_value, q.used)
-      into v_usage.quota_limit, v_usage.quota_remaining
-      from unnest(private.quota_windows(p_tenant_id, 'tokens', '', v_current)) q
-      where q.period = v_window;
-    end if;
-    return next v_usage;
-  end loop;
-end
-$$;
-
 -- Name: tightest_window(private.quota_window[], bigint, boolean); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.tightest_window(p_windows private.quota_window[], p_amount bigint, p_allowed boolean) RETURNS private.quota_window
@@ -2326,6 +2431,18 @@ begin
     private.window_end(w.period, w.window_start) desc nulls first
   limit 1;
   return v_window;
+end
+$$;
+
+-- Name: timestamp_pattern(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.timestamp_pattern() RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return '(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[T ]'
+    '(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-](?:0\d|1[0-5]):?[0-5]\d)?';
 end
 $$;
 
@@ -2405,25 +2522,21 @@ $$;
 CREATE FUNCTION private.usage_events(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone) RETURNS SETOF public.tenant_usage_realtime
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
+    SET enable_seqscan TO 'off'
     AS $$
 begin
-  if p_batch_ids is not null then
+  if p_batch_ids is null then
+    return query select * from private.counted_events(p_from, p_to);
+  else
     return query
       select e.*
       from private.usage_batches b
       cross join lateral (
         select * from public.tenant_usage_realtime r
         where r.batch_id = b.batch_id and r.event_timestamp between b.first_ts and b.last_ts
-        offset 0 -- batch by batch: as a plain join, the planner may read whole partitions instead
+        offset 0
       ) as e
       where b.batch_id = any (p_batch_ids);
-  else
-    return query
-      select e.*
-      from public.tenant_usage_realtime e
-      join public.tenants t on t.id = e.tenant_id
-      where e.event_timestamp >= p_from and e.event_timestamp < p_to
-        and not exists (select from private.usage_batches b where b.batch_id = e.batch_id);
   end if;
 end
 $$;
@@ -2732,6 +2845,10 @@ COMMENT ON TABLE private.chat_sessions IS 'The chat sessions that roll-ups have 
 -- Name: COLUMN chat_sessions.session; Type: COMMENT; Schema: private; Owner: -
 
 COMMENT ON COLUMN private.chat_sessions.session IS 'A hash of the session_id, which has no limit of length.';
+
+-- Name: COLUMN chat_sessions.first_ts; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON COLUMN private.chat_sessions.first_ts IS 'infinity while it is being recomputed.';
 
 -- Name: quota_counters; Type: TABLE; Schema: private; Owner: -
 
@@ -3059,7 +3176,7 @@ WITH (fillfactor='70');
 
 -- Name: TABLE tenant_metric_usage; Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON TABLE public.tenant_metric_usage IS 'How much of each metric a tenant used by hour, day and month, as of the last roll-up. Of a gauge: its last value in the period.';
+COMMENT ON TABLE public.tenant_metric_usage IS 'How much of each metric a tenant used by hour, day and month, as of the last roll-up. Of a gauge: its last value in the day or month.';
 
 -- Name: tenant_usage_metrics; Type: TABLE; Schema: public; Owner: -
 
@@ -3679,6 +3796,10 @@ REVOKE ALL ON FUNCTION private.audit(p_tenant_id uuid, p_event_type text, p_acti
 
 REVOKE ALL ON FUNCTION private.audit_change() FROM PUBLIC;
 
+-- Name: FUNCTION cast_timestamp(p_text text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.cast_timestamp(p_text text) FROM PUBLIC;
+
 -- Name: FUNCTION chat_session(p_event_type text, p_metadata jsonb); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.chat_session(p_event_type text, p_metadata jsonb) FROM PUBLIC;
@@ -3719,6 +3840,15 @@ GRANT ALL ON FUNCTION private.consume_quota(p_tenant_id uuid, p_metric text, p_a
 -- Name: FUNCTION count_usage(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.count_usage(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+
+-- Name: TABLE tenant_usage_realtime; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.tenant_usage_realtime TO authenticated;
+GRANT SELECT ON TABLE public.tenant_usage_realtime TO service_role;
+
+-- Name: FUNCTION counted_events(p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.counted_events(p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
 
 -- Name: TABLE tenants; Type: ACL; Schema: public; Owner: -
 
@@ -3774,11 +3904,6 @@ GRANT ALL ON FUNCTION private.get_multi_tenant_stats(p_period_type text, p_max_r
 REVOKE ALL ON FUNCTION private.get_quota_status(p_tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.get_quota_status(p_tenant_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION private.get_quota_status(p_tenant_id uuid) TO service_role;
-
--- Name: TABLE tenant_usage_realtime; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT ON TABLE public.tenant_usage_realtime TO authenticated;
-GRANT SELECT ON TABLE public.tenant_usage_realtime TO service_role;
 
 -- Name: FUNCTION get_tenant_events(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_event_type text, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id text); Type: ACL; Schema: private; Owner: -
 
@@ -3836,6 +3961,14 @@ REVOKE ALL ON FUNCTION private.latency_bucket(p_latency double precision) FROM P
 
 REVOKE ALL ON FUNCTION private.latency_percentiles(p_sketch private.latency_sketch) FROM PUBLIC;
 
+-- Name: FUNCTION live_usage(p_tenant_ids uuid[], p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.live_usage(p_tenant_ids uuid[], p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION lock_usage_events(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.lock_usage_events() FROM PUBLIC;
+
 -- Name: FUNCTION merge_latencies(p_sketches private.latency_sketch[]); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.merge_latencies(p_sketches private.latency_sketch[]) FROM PUBLIC;
@@ -3859,6 +3992,10 @@ REVOKE ALL ON FUNCTION private.number_fault(p_value jsonb, p_min numeric, p_max 
 -- Name: FUNCTION parse_timestamp(p_text text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.parse_timestamp(p_text text) FROM PUBLIC;
+
+-- Name: FUNCTION period_limit(p_tenant_id uuid, p_period_type text, p_period_start timestamp with time zone, p_in_force bigint, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.period_limit(p_tenant_id uuid, p_period_type text, p_period_start timestamp with time zone, p_in_force bigint, p_at timestamp with time zone) FROM PUBLIC;
 
 -- Name: FUNCTION prune_cron_history(); Type: ACL; Schema: private; Owner: -
 
@@ -3992,13 +4129,13 @@ GRANT ALL ON FUNCTION private.tenant_ids_with(p_permission text) TO authenticate
 
 REVOKE ALL ON FUNCTION private.tenant_now(p_tenant_id uuid) FROM PUBLIC;
 
--- Name: FUNCTION tenant_usage(p_tenant_id uuid, p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
-
-REVOKE ALL ON FUNCTION private.tenant_usage(p_tenant_id uuid, p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
-
 -- Name: FUNCTION tightest_window(p_windows private.quota_window[], p_amount bigint, p_allowed boolean); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.tightest_window(p_windows private.quota_window[], p_amount bigint, p_allowed boolean) FROM PUBLIC;
+
+-- Name: FUNCTION timestamp_pattern(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.timestamp_pattern() FROM PUBLIC;
 
 -- Name: FUNCTION token_limit(p_tenant_id uuid, p_period_type text); Type: ACL; Schema: private; Owner: -
 

@@ -1367,6 +1367,7 @@ declare
   v_window public.quota_period;
 begin
   perform private.require_permission(p_tenant_id, 'usage:read');
+  perform private.tenant_now(p_tenant_id); -- PT404 unless the tenant exists
   v_window := private.check_period_type(p_period_type);
   if p_from is null or p_to is null or p_from > p_to then
     perform private.raise_error(400, 'invalid_range', 'A range needs a beginning and an end that is not before it.');
@@ -1480,7 +1481,11 @@ begin
     perform private.raise_error(404, 'metric_not_found', format('There is no metric "%s".', p_metric));
   end if;
   v_start := private.window_start(v_window, now());
-  v_batch_ids := array(select batch_id from private.usage_batches where last_ts >= v_start);
+  -- Events do not move a gauge.
+  v_batch_ids := array(
+    select b.batch_id from private.usage_batches b
+    where b.last_ts >= v_start and not exists (select from public.metrics where id = p_metric and kind = 'gauge')
+  );
   return query
     select t.id, t.name, p_metric, v_start, sum(u.quantity)
     from (
