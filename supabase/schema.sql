@@ -22,7 +22,7 @@ COMMENT ON SCHEMA public IS 'standard public schema';
 CREATE TYPE private.checked_event AS (
 	index integer,
 	reason text,
-	event_id text,
+	event_id text COLLATE pg_catalog."C",
 	event_type text,
 	event_timestamp timestamp with time zone,
 	subject text,
@@ -555,22 +555,6 @@ begin
 end
 $$;
 
--- Name: cast_timestamp(text); Type: FUNCTION; Schema: private; Owner: -
-
-CREATE FUNCTION private.cast_timestamp(p_text text) RETURNS timestamp with time zone
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    AS $_$
-begin
-  if substr(p_text, 9, 2) > '28' and substr(p_text, 9, 2)::int
-    > extract(day from (substr(p_text, 1, 7) || '-01')::date + interval '1 month' - interval '1 day')
-  then
-    return null;
-  end if;
-  return case when right(p_text, 1) = 'Z' or p_text ~ '[+-]\d\d:?\d\d$' then p_text else p_text || 'Z' end::timestamptz;
-end
-$_$;
-
 -- Name: chat_session(text, jsonb); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.chat_session(p_event_type text, p_metadata jsonb) RETURNS uuid
@@ -1097,7 +1081,7 @@ $$;
 CREATE FUNCTION private.event_fault(p_event jsonb, p_timestamp timestamp with time zone, p_is_known_type boolean, p_at timestamp with time zone) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    AS $$
+    AS $_$
 begin
   return case
     when jsonb_typeof(p_event) <> 'object' then 'not_an_object'
@@ -1112,6 +1096,15 @@ begin
       then 'invalid_value subject'
     when jsonb_typeof(p_event -> 'metadata') not in ('object', 'null') then 'not_an_object metadata'
     when octet_length((p_event -> 'metadata')::text) > 16384 then 'too_large metadata'
+    -- All numbers in one look; each by itself only to say what is wrong.
+    when p_event @? '$ ? (
+      (!exists(@.tokens_consumed) || @.tokens_consumed >= 0 && @.tokens_consumed <= 9007199254740991 && @.tokens_consumed % 1 == 0)
+      && (!exists(@.quantity) || @.quantity >= 0 && @.quantity <= 9999999999999)
+      && (!exists(@.cost_usd) || @.cost_usd >= 0 && @.cost_usd <= 999999999)
+      && (!exists(@.estimated_cost_usd) || @.estimated_cost_usd >= 0 && @.estimated_cost_usd <= 999999999)
+      && (!exists(@.api_response_time_ms) || @.api_response_time_ms >= 0 && @.api_response_time_ms <= 999999999)
+      && (!exists(@.api_status_code) || @.api_status_code >= 100 && @.api_status_code <= 599 && @.api_status_code % 1 == 0)
+    )' then null
     else coalesce(
       private.number_fault(p_event -> 'tokens_consumed', 0, 9007199254740991, true) || ' tokens_consumed',
       private.number_fault(p_event -> 'quantity', 0, 9999999999999, false) || ' quantity',
@@ -1122,7 +1115,7 @@ begin
     )
   end;
 end
-$$;
+$_$;
 
 -- Name: find_grant(uuid, text, text, bigint, text, boolean); Type: FUNCTION; Schema: private; Owner: -
 
@@ -1610,12 +1603,15 @@ CREATE FUNCTION private.number_fault(p_value jsonb, p_min numeric, p_max numeric
     SET search_path TO ''
     AS $$
 begin
-  return case
-    when p_value = 'null' then null
-    when jsonb_typeof(p_value) <> 'number' then 'not_a_number'
-    when p_value::numeric < 0 then 'negative_amount'
-    when p_value::numeric not between p_min and p_max then 'out_of_range'
-    when p_is_whole and p_value::numeric <> trunc(p_value::numeric) then 'not_an_integer'
+  return case jsonb_typeof(p_value)
+    when 'number' then case
+      when p_value::numeric between p_min and p_max then
+        case when p_is_whole and p_value::numeric <> trunc(p_value::numeric) then 'not_an_integer' end
+      when p_value::numeric < 0 then 'negative_amount'
+      else 'out_of_range'
+    end
+    when 'null' then null
+    else 'not_a_number'
   end;
 end
 $$;
@@ -1627,7 +1623,11 @@ CREATE FUNCTION private.parse_timestamp(p_text text) RETURNS timestamp with time
     SET search_path TO ''
     AS $_$
 begin
-  return case when p_text ~ ('^' || private.timestamp_pattern() || '$') then private.cast_timestamp(p_text) end;
+  return case
+    when p_text !~ ('^' || private.timestamp_pattern() || '$') then null
+    when p_text ~ '(?:Z|[+-]\d\d:?\d\d)$' then p_text
+    else p_text || 'Z'
+  end::timestamptz;
 end
 $_$;
 
@@ -1966,11 +1966,8 @@ begin
   lock table public.tenant_usage_realtime in row exclusive mode;
 
   -- All timestamps in one look: a regular expression for each would be a third of the cost of an event.
-  v_are_timestamps := (
-    select string_agg((i.event -> 'event_timestamp')::text, '')
-    from jsonb_array_elements(p_events) i (event)
-    where i.event -> 'event_timestamp' <> 'null'
-  ) ~ ('^(?:"' || private.timestamp_pattern() || '")*$');
+  v_are_timestamps := jsonb_path_query_array(p_events, '$[*].event_timestamp')::text
+    ~ ('^\[(?:(?:"' || private.timestamp_pattern() || '"|null)(?:, )?)*\]$');
   v_events := array(
     select row(
       i.ordinal - 1, f.fault, i.event ->> 'event_id', i.event ->> 'event_type', p.event_timestamp,
@@ -1987,7 +1984,8 @@ begin
     cross join lateral (
       select case
         when i.event -> 'event_timestamp' is null or i.event -> 'event_timestamp' = 'null' then p_at
-        when v_are_timestamps then private.cast_timestamp(i.event ->> 'event_timestamp')
+        when v_are_timestamps and right(i.event ->> 'event_timestamp', 1) = 'Z'
+          then (i.event ->> 'event_timestamp')::timestamptz
         else private.parse_timestamp(i.event ->> 'event_timestamp')
       end
       offset 0 -- or each mention of the column would parse again
@@ -2441,8 +2439,9 @@ CREATE FUNCTION private.timestamp_pattern() RETURNS text
     SET search_path TO ''
     AS $$
 begin
-  return '(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[T ]'
-    '(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-](?:0\d|1[0-5]):?[0-5]\d)?';
+  return '(?:(?:19|20)\d\d-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|1\d|2[0-8]))'
+    '|(?:19(?:0[48]|[2468][048]|[13579][26])|20(?:[02468][048]|[13579][26]))-02-29)'
+    '[T ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-](?:0\d|1[0-5]):?[0-5]\d)?';
 end
 $$;
 
@@ -2935,7 +2934,7 @@ ALTER TABLE private.usage_batches ALTER COLUMN batch_id ADD GENERATED ALWAYS AS 
 
 CREATE TABLE private.usage_event_keys (
     tenant_id uuid NOT NULL,
-    event_id text NOT NULL,
+    event_id text NOT NULL COLLATE pg_catalog."C",
     recorded_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
@@ -3795,10 +3794,6 @@ REVOKE ALL ON FUNCTION private.audit(p_tenant_id uuid, p_event_type text, p_acti
 -- Name: FUNCTION audit_change(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.audit_change() FROM PUBLIC;
-
--- Name: FUNCTION cast_timestamp(p_text text); Type: ACL; Schema: private; Owner: -
-
-REVOKE ALL ON FUNCTION private.cast_timestamp(p_text text) FROM PUBLIC;
 
 -- Name: FUNCTION chat_session(p_event_type text, p_metadata jsonb); Type: ACL; Schema: private; Owner: -
 

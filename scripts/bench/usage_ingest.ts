@@ -63,20 +63,30 @@ export async function benchIngest(sql: Sql, second: Sql): Promise<Comparison[]> 
   const comparisons: Comparison[] = [];
   for (const size of [1, 50, 500, 5_000]) {
     comparisons.push(
-      await compare(`ingest in batches of ${size.toLocaleString("en-US")}`, "events", [
-        batches("COPY into events and keys", size, (c) => copy(c, size, true)),
-        batches("COPY into events alone", size, (c) => copy(c, size, false)),
-        batches("record_usage", size, (c) => record(c, size)),
-      ]),
+      await compare(
+        `ingest in batches of ${size.toLocaleString("en-US")}`,
+        "events",
+        [
+          batches("COPY into events and keys", size, (c) => copy(c, size, true)),
+          batches("COPY into events alone", size, (c) => copy(c, size, false)),
+          batches("record_usage", size, (c) => record(c, size)),
+        ],
+        15,
+      ),
     );
   }
   comparisons.push(
-    await compare("two connections, batches of 500", "events", [
-      batches("COPY into events and keys, one connection", 500, (c) => copy(c, 500, true)),
-      batches("COPY into events and keys, two", 500, (c) => copy(c, 500, true), [sql, second]),
-      batches("record_usage, one connection", 500, (c) => record(c, 500)),
-      batches("record_usage, two", 500, (c) => record(c, 500), [sql, second]),
-    ]),
+    await compare(
+      "two connections, batches of 500",
+      "events",
+      [
+        batches("COPY into events and keys, one connection", 500, (c) => copy(c, 500, true)),
+        batches("COPY into events and keys, two", 500, (c) => copy(c, 500, true), [sql, second]),
+        batches("record_usage, one connection", 500, (c) => record(c, 500)),
+        batches("record_usage, two", 500, (c) => record(c, 500), [sql, second]),
+      ],
+      15,
+    ),
   );
   return comparisons;
 }

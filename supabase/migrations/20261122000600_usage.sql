@@ -103,7 +103,7 @@ create index tenant_usage_realtime_by_type on public.tenant_usage_realtime (tena
 
 create table private.usage_event_keys (
   tenant_id uuid not null references public.tenants (id) on delete cascade,
-  event_id text not null,
+  event_id text collate "C" not null, -- an id has no alphabet, and bytes compare faster
   recorded_at timestamptz not null default now(),
   primary key (tenant_id, event_id)
 );
@@ -162,36 +162,27 @@ select private.ensure_usage_partitions();
 
 -- Recording ----------------------------------------------------------------------------------------------------------
 
--- What a timestamp looks like: ISO 8601, with an offset or without.
+-- What a timestamp looks like: a day of the calendar from 1900 to 2099 and a time, in ISO 8601, with an offset or without.
 create function private.timestamp_pattern() returns text
 language plpgsql immutable set search_path = '' as $$
 begin
-  return '(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[T ]'
-    '(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-](?:0\d|1[0-5]):?[0-5]\d)?';
+  return '(?:(?:19|20)\d\d-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|1\d|2[0-8]))'
+    '|(?:19(?:0[48]|[2468][048]|[13579][26])|20(?:[02468][048]|[13579][26]))-02-29)'
+    '[T ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-](?:0\d|1[0-5]):?[0-5]\d)?';
 end
 $$;
 revoke all on function private.timestamp_pattern() from public, anon, authenticated, service_role;
 
--- The timestamp of a text that looks like one (without an offset: UTC), or null when its month has no such day. A failed
--- cast would end the whole call, so nothing is cast that has not been checked.
-create function private.cast_timestamp(p_text text) returns timestamptz
-language plpgsql stable set search_path = '' as $$
-begin
-  if substr(p_text, 9, 2) > '28' and substr(p_text, 9, 2)::int
-    > extract(day from (substr(p_text, 1, 7) || '-01')::date + interval '1 month' - interval '1 day')
-  then
-    return null;
-  end if;
-  return case when right(p_text, 1) = 'Z' or p_text ~ '[+-]\d\d:?\d\d$' then p_text else p_text || 'Z' end::timestamptz;
-end
-$$;
-revoke all on function private.cast_timestamp(text) from public, anon, authenticated, service_role;
-
--- The timestamp of any text, or null when it is none.
+-- The timestamp that a text is (without an offset: UTC), or null when it is none. A failed cast would end the whole call,
+-- so nothing is cast that has not been checked.
 create function private.parse_timestamp(p_text text) returns timestamptz
 language plpgsql stable set search_path = '' as $$
 begin
-  return case when p_text ~ ('^' || private.timestamp_pattern() || '$') then private.cast_timestamp(p_text) end;
+  return case
+    when p_text !~ ('^' || private.timestamp_pattern() || '$') then null
+    when p_text ~ '(?:Z|[+-]\d\d:?\d\d)$' then p_text
+    else p_text || 'Z'
+  end::timestamptz;
 end
 $$;
 revoke all on function private.parse_timestamp(text) from public, anon, authenticated, service_role;
@@ -200,7 +191,7 @@ revoke all on function private.parse_timestamp(text) from public, anon, authenti
 create type private.checked_event as (
   index int,
   reason text,
-  event_id text,
+  event_id text collate "C",
   event_type text,
   event_timestamp timestamptz,
   subject text,
@@ -217,12 +208,15 @@ create type private.checked_event as (
 create function private.number_fault(p_value jsonb, p_min numeric, p_max numeric, p_is_whole boolean) returns text
 language plpgsql immutable strict set search_path = '' as $$
 begin
-  return case
-    when p_value = 'null' then null
-    when jsonb_typeof(p_value) <> 'number' then 'not_a_number'
-    when p_value::numeric < 0 then 'negative_amount'
-    when p_value::numeric not between p_min and p_max then 'out_of_range'
-    when p_is_whole and p_value::numeric <> trunc(p_value::numeric) then 'not_an_integer'
+  return case jsonb_typeof(p_value)
+    when 'number' then case
+      when p_value::numeric between p_min and p_max then
+        case when p_is_whole and p_value::numeric <> trunc(p_value::numeric) then 'not_an_integer' end
+      when p_value::numeric < 0 then 'negative_amount'
+      else 'out_of_range'
+    end
+    when 'null' then null
+    else 'not_a_number'
   end;
 end
 $$;
@@ -247,6 +241,15 @@ begin
       then 'invalid_value subject'
     when jsonb_typeof(p_event -> 'metadata') not in ('object', 'null') then 'not_an_object metadata'
     when octet_length((p_event -> 'metadata')::text) > 16384 then 'too_large metadata'
+    -- All numbers in one look; each by itself only to say what is wrong.
+    when p_event @? '$ ? (
+      (!exists(@.tokens_consumed) || @.tokens_consumed >= 0 && @.tokens_consumed <= 9007199254740991 && @.tokens_consumed % 1 == 0)
+      && (!exists(@.quantity) || @.quantity >= 0 && @.quantity <= 9999999999999)
+      && (!exists(@.cost_usd) || @.cost_usd >= 0 && @.cost_usd <= 999999999)
+      && (!exists(@.estimated_cost_usd) || @.estimated_cost_usd >= 0 && @.estimated_cost_usd <= 999999999)
+      && (!exists(@.api_response_time_ms) || @.api_response_time_ms >= 0 && @.api_response_time_ms <= 999999999)
+      && (!exists(@.api_status_code) || @.api_status_code >= 100 && @.api_status_code <= 599 && @.api_status_code % 1 == 0)
+    )' then null
     else coalesce(
       private.number_fault(p_event -> 'tokens_consumed', 0, 9007199254740991, true) || ' tokens_consumed',
       private.number_fault(p_event -> 'quantity', 0, 9999999999999, false) || ' quantity',
@@ -299,11 +302,8 @@ begin
   lock table public.tenant_usage_realtime in row exclusive mode;
 
   -- All timestamps in one look: a regular expression for each would be a third of the cost of an event.
-  v_are_timestamps := (
-    select string_agg((i.event -> 'event_timestamp')::text, '')
-    from jsonb_array_elements(p_events) i (event)
-    where i.event -> 'event_timestamp' <> 'null'
-  ) ~ ('^(?:"' || private.timestamp_pattern() || '")*$');
+  v_are_timestamps := jsonb_path_query_array(p_events, '$[*].event_timestamp')::text
+    ~ ('^\[(?:(?:"' || private.timestamp_pattern() || '"|null)(?:, )?)*\]$');
   v_events := array(
     select row(
       i.ordinal - 1, f.fault, i.event ->> 'event_id', i.event ->> 'event_type', p.event_timestamp,
@@ -320,7 +320,8 @@ begin
     cross join lateral (
       select case
         when i.event -> 'event_timestamp' is null or i.event -> 'event_timestamp' = 'null' then p_at
-        when v_are_timestamps then private.cast_timestamp(i.event ->> 'event_timestamp')
+        when v_are_timestamps and right(i.event ->> 'event_timestamp', 1) = 'Z'
+          then (i.event ->> 'event_timestamp')::timestamptz
         else private.parse_timestamp(i.event ->> 'event_timestamp')
       end
       offset 0 -- or each mention of the column would parse again
