@@ -31,5 +31,4 @@ export * from "./quota.ts";
 export * from "./tokens.ts";
 export * from "./usage.ts";
 export * from "./usage_buffer.ts";
-export * from "./usage_journal.ts";
 export * from "./usage_tracker.ts";

@@ -7,7 +7,11 @@ import { trackUsage, UsageTracker } from "./usage_tracker.ts";
 const recorded: { tenantId: string; event: UsageEvent }[] = [];
 const mb = {
   usage: {
-    buffer: { add: (tenantId: string, event: UsageEvent) => recorded.push({ tenantId, event }) },
+    buffer: {
+      addWhenReady: async (tenantId: string, event: Promise<UsageEvent>) => {
+        recorded.push({ tenantId, event: await event });
+      },
+    },
   } as unknown as Usage,
 };
 beforeEach(() => {
@@ -64,10 +68,16 @@ test("a failure carries the error's message, and its status when it is one", asy
   await trackUsage(mb, "t", "api_call").recordFailure(new Error("boom"));
   await trackUsage(mb, "t", "api_call").recordFailure(new MeterbaseError("gone", 410, "gone"));
   await trackUsage(mb, "t", "api_call").recordFailure("plain", { status_code: 503, response_time_ms: 7 });
+  await trackUsage(mb, "t", "api_call").recordFailure(null);
+  await trackUsage(mb, "t", "api_call").recordFailure(Object.create(null), {
+    status_code: undefined as never,
+  });
   expect(recorded.map(({ event }) => [event.api_status_code, event.metadata?.error])).toEqual([
     [500, "boom"],
     [410, "gone"],
     [503, "plain"],
+    [500, "unknown"],
+    [500, "unknown"],
   ]);
   expect(recorded[2]?.event.api_response_time_ms).toBe(7);
 });

@@ -14,7 +14,7 @@ export interface UsageOutcome {
   response?: string;
   /** Milliseconds; since the tracker was made when absent. */
   response_time_ms?: number;
-  /** HTTP status. 200 for a success, the error's `status` or 500 for a failure, 429 for a rate limit when absent. */
+  /** HTTP status: 200 for a success, the error's `status` or 500 for a failure, 429 for a rate limit when absent. */
   status_code?: number;
   /** US dollars, where the caller knows them. */
   cost_usd?: number;
@@ -26,7 +26,7 @@ export interface UsageOutcome {
 
 /**
  * Times one operation and records how it ended, as one usage event: the first outcome counts, later ones change nothing.
- * Its methods never throw and do not wait for the database; see `UsageBuffer`.
+ * Its methods never throw and resolve once the event is in the buffer, not once it is sent; see `UsageBuffer`.
  * @example
  * const tracker = mb.usage.track(tenantId, "embedding", { model: "text-embedding-3-small" });
  * try {
@@ -44,7 +44,7 @@ export class UsageTracker {
   readonly #tenantId: string;
   readonly #eventType: UsageEvent["event_type"];
   readonly #metadata: { [key: string]: Json | undefined };
-  readonly #startedAt = Date.now();
+  readonly #startedAt = performance.now();
   #isRecorded = false;
 
   constructor(
@@ -60,45 +60,54 @@ export class UsageTracker {
   }
 
   recordSuccess(outcome: UsageOutcome = {}): Promise<void> {
-    return this.#record({ status_code: 200, ...outcome });
+    return this.#record(200, outcome);
   }
 
   /** Records the error's message with the event, and its `status` when it has one. */
   recordFailure(error?: unknown, outcome: UsageOutcome = {}): Promise<void> {
-    const status = (error as { status?: unknown } | undefined)?.status;
+    const status = (error as { status?: unknown } | null | undefined)?.status;
     const isHttpError = typeof status === "number" && status >= 400 && status <= 599;
-    const message = (error instanceof Error ? error.message : String(error ?? "unknown")).slice(0, 500);
-    return this.#record({
-      status_code: isHttpError ? status : 500,
-      ...outcome,
-      metadata: { error: message, ...outcome.metadata },
-    });
+    const metadata = { error: messageOf(error), ...outcome.metadata };
+    return this.#record(isHttpError ? status : 500, { ...outcome, metadata });
   }
 
   /** The operation was refused for lack of quota. */
   recordRateLimit(outcome: UsageOutcome = {}): Promise<void> {
-    return this.#record({ status_code: 429, ...outcome });
+    return this.#record(429, outcome);
   }
 
-  async #record(outcome: UsageOutcome): Promise<void> {
-    if (this.#isRecorded) return;
+  #record(status: number, outcome: UsageOutcome): Promise<void> {
+    if (this.#isRecorded) return Promise.resolve();
     this.#isRecorded = true;
-    const endedAt = Date.now();
+    const event = this.#event(status, outcome, new Date(), performance.now() - this.#startedAt);
+    return this.#mb.usage.buffer.addWhenReady(this.#tenantId, event);
+  }
+
+  async #event(status: number, outcome: UsageOutcome, endedAt: Date, elapsedMs: number) {
     const metadata = { ...this.#metadata, ...outcome.metadata };
     const model = typeof metadata.model === "string" ? metadata.model : undefined;
     const { tokens, cost, ...split } = await measure(outcome, model);
-    this.#mb.usage.buffer.add(this.#tenantId, {
+    return {
       event_id: this.eventId,
       event_type: this.#eventType,
-      event_timestamp: new Date(endedAt).toISOString(),
+      event_timestamp: endedAt.toISOString(),
       tokens_consumed: tokens,
       ...(outcome.cost_usd !== undefined && { cost_usd: outcome.cost_usd }),
       ...(cost !== undefined && { estimated_cost_usd: cost }),
-      api_response_time_ms: outcome.response_time_ms ?? endedAt - this.#startedAt,
-      api_status_code: outcome.status_code ?? 200,
+      api_response_time_ms: outcome.response_time_ms ?? Math.round(elapsedMs * 1_000) / 1_000,
+      api_status_code: outcome.status_code ?? status,
       quantity: outcome.quantity ?? 1,
       metadata: { ...metadata, ...split },
-    });
+    };
+  }
+}
+
+/** The first 500 characters of an error's message, whatever was thrown. */
+function messageOf(error: unknown): string {
+  try {
+    return (error instanceof Error ? error.message : String(error ?? "unknown")).slice(0, 500);
+  } catch {
+    return "unknown";
   }
 }
 

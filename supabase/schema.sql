@@ -474,12 +474,12 @@ begin
         join public.tenants t on t.id = b.tenant_id
         where b.batch_id <= v_last
         order by b.batch_id
-        limit 20000
+        limit 5000
         for update of b skip locked
         for key share of t skip locked
       ) as n
     ) as c
-    where c.before < 200000;
+    where c.before < 100000;
     exit when v_batch_ids is null;
 
     v_answer.buckets_touched :=
@@ -488,7 +488,7 @@ begin
     perform private.note_chat_sessions(v_batch_ids, null, null);
     perform private.snapshot_gauges(v_tenant_ids);
     delete from private.usage_batches where batch_id = any (v_batch_ids);
-    exit when clock_timestamp() > now() + interval '5 minutes';
+    exit when clock_timestamp() > statement_timestamp() + interval '30 seconds';
   end loop;
   return v_answer;
 end
@@ -1098,12 +1098,16 @@ begin
     when octet_length((p_event -> 'metadata')::text) > 16384 then 'too_large metadata'
     -- All numbers in one look; each by itself only to say what is wrong.
     when p_event @? '$ ? (
-      (!exists(@.tokens_consumed) || @.tokens_consumed >= 0 && @.tokens_consumed <= 9007199254740991 && @.tokens_consumed % 1 == 0)
-      && (!exists(@.quantity) || @.quantity >= 0 && @.quantity <= 9999999999999)
-      && (!exists(@.cost_usd) || @.cost_usd >= 0 && @.cost_usd <= 999999999)
-      && (!exists(@.estimated_cost_usd) || @.estimated_cost_usd >= 0 && @.estimated_cost_usd <= 999999999)
-      && (!exists(@.api_response_time_ms) || @.api_response_time_ms >= 0 && @.api_response_time_ms <= 999999999)
-      && (!exists(@.api_status_code) || @.api_status_code >= 100 && @.api_status_code <= 599 && @.api_status_code % 1 == 0)
+      (!exists(@.tokens_consumed) || @.tokens_consumed.type() == "number"
+        && @.tokens_consumed >= 0 && @.tokens_consumed <= 9007199254740991 && @.tokens_consumed % 1 == 0)
+      && (!exists(@.quantity) || @.quantity.type() == "number" && @.quantity >= 0 && @.quantity <= 9999999999999)
+      && (!exists(@.cost_usd) || @.cost_usd.type() == "number" && @.cost_usd >= 0 && @.cost_usd <= 999999999)
+      && (!exists(@.estimated_cost_usd) || @.estimated_cost_usd.type() == "number"
+        && @.estimated_cost_usd >= 0 && @.estimated_cost_usd <= 999999999)
+      && (!exists(@.api_response_time_ms) || @.api_response_time_ms.type() == "number"
+        && @.api_response_time_ms >= 0 && @.api_response_time_ms <= 999999999)
+      && (!exists(@.api_status_code) || @.api_status_code.type() == "number"
+        && @.api_status_code >= 100 && @.api_status_code <= 599 && @.api_status_code % 1 == 0)
     )' then null
     else coalesce(
       private.number_fault(p_event -> 'tokens_consumed', 0, 9007199254740991, true) || ' tokens_consumed',
@@ -1495,7 +1499,7 @@ CREATE FUNCTION private.lock_usage_events() RETURNS void
 begin
   for v_attempt in 1..50 loop
     begin
-      lock table public.tenant_usage_realtime in access exclusive mode;
+      lock table only public.tenant_usage_realtime in access exclusive mode;
       exit;
     exception when lock_not_available then
       if v_attempt = 50 then
@@ -1656,7 +1660,7 @@ CREATE FUNCTION private.prune_cron_history() RETURNS void
     SET search_path TO ''
     AS $$
 begin
-  delete from cron.job_run_details where start_time < now() - interval '7 days';
+  delete from cron.job_run_details where coalesce(end_time, start_time, now()) < now() - interval '7 days';
 end
 $$;
 
@@ -1682,7 +1686,9 @@ CREATE FUNCTION private.prune_usage_event_keys() RETURNS void
     SET search_path TO ''
     AS $$
 begin
-  delete from private.usage_event_keys where recorded_at < now() - interval '32 days';
+  delete from private.usage_event_keys k
+  where k.recorded_at < now() - interval '32 days'
+    and not exists (select from public.tenants t where t.id = k.tenant_id and t.clock_offset > interval '0');
   delete from private.chat_sessions where last_ts < now() - interval '32 days';
 end
 $$;
@@ -1963,7 +1969,7 @@ declare
   v_answer public.record_usage_answer;
 begin
   -- So that no partition is dropped between the look whether it is there and the insert.
-  lock table public.tenant_usage_realtime in row exclusive mode;
+  lock table only public.tenant_usage_realtime in row exclusive mode;
 
   -- All timestamps in one look: a regular expression for each would be a third of the cost of an event.
   v_are_timestamps := jsonb_path_query_array(p_events, '$[*].event_timestamp')::text
@@ -2247,6 +2253,7 @@ CREATE FUNCTION private.snapshot_gauges(p_tenant_ids uuid[] DEFAULT NULL::uuid[]
     SET search_path TO ''
     AS $$
 begin
+  perform pg_advisory_xact_lock(hashtext('meterbase.usage_rollups')); -- passes write them, too
   insert into public.tenant_metric_usage as u (tenant_id, metric, period_type, period_start, quantity)
   select g.tenant_id, g.metric, p.period_type,
     private.window_start(private.usage_window(p.period_type), now() + t.clock_offset), g.quantity
@@ -2602,6 +2609,7 @@ $$;
 CREATE FUNCTION public.aggregate_usage_metrics() RETURNS SETOF public.rollup_answer
     LANGUAGE sql
     SET search_path TO ''
+    SET statement_timeout TO '10min'
     AS $$ select * from private.aggregate_usage_metrics() $$;
 
 -- Name: FUNCTION aggregate_usage_metrics(); Type: COMMENT; Schema: public; Owner: -
@@ -2624,6 +2632,7 @@ COMMENT ON FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amoun
 CREATE FUNCTION public.cleanup_old_realtime_events(keep interval DEFAULT '30 days'::interval) RETURNS integer
     LANGUAGE sql
     SET search_path TO ''
+    SET statement_timeout TO '10min'
     AS $_$ select * from private.cleanup_old_realtime_events($1) $_$;
 
 -- Name: FUNCTION cleanup_old_realtime_events(keep interval); Type: COMMENT; Schema: public; Owner: -
@@ -2734,6 +2743,7 @@ COMMENT ON FUNCTION public.get_top_consumers(metric text, period_type text, max_
 CREATE FUNCTION public.recompute_usage_metrics(from_ts timestamp with time zone, to_ts timestamp with time zone) RETURNS SETOF public.rollup_answer
     LANGUAGE sql
     SET search_path TO ''
+    SET statement_timeout TO '10min'
     AS $_$ select * from private.recompute_usage_metrics($1, $2) $_$;
 
 -- Name: FUNCTION recompute_usage_metrics(from_ts timestamp with time zone, to_ts timestamp with time zone); Type: COMMENT; Schema: public; Owner: -
@@ -3399,7 +3409,7 @@ CREATE INDEX usage_batches_by_tenant ON private.usage_batches USING btree (tenan
 
 -- Name: usage_event_keys_by_age; Type: INDEX; Schema: private; Owner: -
 
-CREATE INDEX usage_event_keys_by_age ON private.usage_event_keys USING brin (recorded_at);
+CREATE INDEX usage_event_keys_by_age ON private.usage_event_keys USING btree (recorded_at);
 
 -- Name: alert_notifications_by_tenant; Type: INDEX; Schema: public; Owner: -
 

@@ -4,8 +4,8 @@ import type { Sql } from "postgres";
 export const TENANTS = 100;
 
 /**
- * A month of usage, written past record_usage, since only its size matters here: `count` events of 100 tenants, spread
- * evenly over the last 29 days, and rolled up.
+ * A month of usage, written past record_usage, since only its size matters here: `count` events of 100 tenants and their
+ * keys, spread evenly over the last 29 days, and not rolled up.
  */
 export async function writeHistory(sql: Sql, count: number): Promise<void> {
   await sql`set synchronous_commit = off`;
@@ -26,5 +26,9 @@ export async function writeHistory(sql: Sql, count: number): Promise<void> {
       from generate_series(${from}::int, ${Math.min(from + step, count) - 1}::int) i
       cross join (select array_agg(id) as ids from public.tenants where name like 'History %') t`;
   }
+  await sql`
+    insert into private.usage_event_keys (tenant_id, event_id, recorded_at)
+    select tenant_id, event_id, event_timestamp from public.tenant_usage_realtime where event_id like 'history-%'`;
   await sql`vacuum analyze`;
+  await sql`reset synchronous_commit`;
 }

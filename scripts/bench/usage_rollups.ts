@@ -41,13 +41,19 @@ export async function benchRollups(small: History, large: History): Promise<Comp
   };
   const passes = [small, large].map((history) => pass(history, label(history)));
   comparisons.push(
+    await compare("keeping roll-ups up to date, once", "runs", [recompute, refresh, passes[1] as Variant], 1),
     await compare(
-      "what an hour's worth of roll-up costs, once",
-      "runs",
-      [passes[1] as Variant, recompute, refresh],
-      1,
+      "record_usage, batches of 500",
+      "events",
+      [small, large].map((history) => ({
+        name: `record_usage, ${label(history)}`,
+        operations: NEW_EVENTS,
+        run: () => recordNew(history),
+      })),
+      7,
     ),
   );
+  for (const { sql } of [small, large]) await sql`select public.aggregate_usage_metrics()`;
   comparisons.push(
     await compare(`a pass over ${NEW_EVENTS.toLocaleString("en-US")} new events`, "passes", passes, 7),
   );
@@ -55,14 +61,17 @@ export async function benchRollups(small: History, large: History): Promise<Comp
   const reads = await Promise.all(
     [small, large].map(async (history) => ({ history, ...(await reader(history)) })),
   );
-  comparisons.push(
-    await compare(
-      "get_tenant_usage, 30 days by day",
+  const readAll = (what: string) =>
+    compare(
+      `get_tenant_usage, 30 days by day, ${what}`,
       "reads",
-      reads.map(({ history, read }) => read(`roll-ups, ${label(history)}`, 200)),
+      reads.map(({ history, read }) => read(label(history), 200)),
       7,
-    ),
-  );
+    );
+  comparisons.push(await readAll("all rolled up"));
+  for (const { recordTail } of reads) await recordTail();
+  comparisons.push(await readAll("and a tail of 20 batches of 50"));
+  for (const { sql } of [small, large]) await sql`select public.aggregate_usage_metrics()`;
   const { read, naive } = reads[1] as (typeof reads)[number];
   comparisons.push(
     await compare(
@@ -76,22 +85,26 @@ export async function benchRollups(small: History, large: History): Promise<Comp
   return comparisons;
 }
 
-/** One pass, over new events of the present in batches of 500, of 20 tenants. */
-function pass({ sql }: History, label: string): Variant {
+/** New events of the present: of 20 tenants, in batches of 500. */
+async function recordNew({ sql }: History): Promise<void> {
+  await sql`
+    select public.record_usage(t.id, (
+      select jsonb_agg(jsonb_build_object(
+        'event_id', gen_random_uuid(), 'event_type', 'api_call', 'tokens_consumed', 150,
+        'event_timestamp', now() - random() * interval '1 minute',
+        'api_response_time_ms', round(exp(3 + 2 * random())::numeric, 3), 'api_status_code', 200
+      )) from generate_series(1, 500)
+    ))
+    from (select id from public.tenants order by id limit ${NEW_EVENTS / 500}) t`;
+}
+
+/** One pass over such events. */
+function pass(history: History, label: string): Variant {
+  const { sql } = history;
   return {
     name: `pass, ${label}`,
     operations: 1,
-    async prepare() {
-      await sql`
-        select public.record_usage(t.id, (
-          select jsonb_agg(jsonb_build_object(
-            'event_id', gen_random_uuid(), 'event_type', 'api_call', 'tokens_consumed', 150,
-            'event_timestamp', now() - random() * interval '1 minute',
-            'api_response_time_ms', round(exp(3 + 2 * random())::numeric, 3), 'api_status_code', 200
-          )) from generate_series(1, 500)
-        ))
-        from (select id from public.tenants order by id limit ${NEW_EVENTS / 500}) t`;
-    },
+    prepare: () => recordNew(history),
     async run() {
       const [answer] = await sql`select * from public.aggregate_usage_metrics()`;
       if (Number(answer?.events_processed) !== NEW_EVENTS)
@@ -111,6 +124,17 @@ async function reader({ sql }: History) {
     },
   });
   return {
+    async recordTail() {
+      for (let batch = 0; batch < 20; batch++) {
+        await sql`
+          select public.record_usage(${tenant.id}, (
+            select jsonb_agg(jsonb_build_object(
+              'event_id', gen_random_uuid(), 'event_type', 'api_call', 'tokens_consumed', 150,
+              'api_response_time_ms', 12.5, 'api_status_code', 200
+            )) from generate_series(1, 50)
+          ))`;
+      }
+    },
     read: (name: string, operations: number) =>
       repeated(
         name,

@@ -15,11 +15,12 @@
 -- codes from 400 on failed. Chat messages are `received` when their metadata's `direction` says so, and sent otherwise; a
 -- session (metadata's `session_id`) counts where its earliest message happened. Percentiles are interpolated (as
 -- percentile_cont does), exact up to 200 latencies in a period and within 2 % beyond. peak_qps is the most events in one
--- second. quota_* are those of the metric `tokens`: the limit of that period's window, what the recorded tokens leave of it
--- (for the period under way, what enforcement has left), and the denials that have a receipt.
+-- second; what touches a second counts it anew, at the cost of as many index entries as it has events. quota_* are those of
+-- the metric `tokens`: the limit of that period's window, what the recorded tokens leave of it (for the period under way,
+-- what enforcement has left), and the denials that have a receipt.
 --
--- Order of locks: the roll-ups' lock (passes and recomputations take turns), tenants, batches, roll-ups. A pass takes tenants
--- and batches without waiting, and leaves those that it cannot have.
+-- Order of locks: the roll-ups' lock (passes, recomputations and snapshots take turns), tenants, batches, roll-ups. A pass
+-- takes tenants and batches without waiting, and leaves those that it cannot have.
 
 set lock_timeout = '5s';
 set statement_timeout = '60s';
@@ -108,7 +109,7 @@ create table private.usage_event_keys (
   primary key (tenant_id, event_id)
 );
 comment on table private.usage_event_keys is 'The ids seen in the last 32 days: one event, once. Unpartitioned, since the timestamp is no part of the identity.';
-create index usage_event_keys_by_age on private.usage_event_keys using brin (recorded_at);
+create index usage_event_keys_by_age on private.usage_event_keys (recorded_at);
 
 create table private.usage_batches (
   batch_id bigint generated always as identity primary key,
@@ -243,12 +244,16 @@ begin
     when octet_length((p_event -> 'metadata')::text) > 16384 then 'too_large metadata'
     -- All numbers in one look; each by itself only to say what is wrong.
     when p_event @? '$ ? (
-      (!exists(@.tokens_consumed) || @.tokens_consumed >= 0 && @.tokens_consumed <= 9007199254740991 && @.tokens_consumed % 1 == 0)
-      && (!exists(@.quantity) || @.quantity >= 0 && @.quantity <= 9999999999999)
-      && (!exists(@.cost_usd) || @.cost_usd >= 0 && @.cost_usd <= 999999999)
-      && (!exists(@.estimated_cost_usd) || @.estimated_cost_usd >= 0 && @.estimated_cost_usd <= 999999999)
-      && (!exists(@.api_response_time_ms) || @.api_response_time_ms >= 0 && @.api_response_time_ms <= 999999999)
-      && (!exists(@.api_status_code) || @.api_status_code >= 100 && @.api_status_code <= 599 && @.api_status_code % 1 == 0)
+      (!exists(@.tokens_consumed) || @.tokens_consumed.type() == "number"
+        && @.tokens_consumed >= 0 && @.tokens_consumed <= 9007199254740991 && @.tokens_consumed % 1 == 0)
+      && (!exists(@.quantity) || @.quantity.type() == "number" && @.quantity >= 0 && @.quantity <= 9999999999999)
+      && (!exists(@.cost_usd) || @.cost_usd.type() == "number" && @.cost_usd >= 0 && @.cost_usd <= 999999999)
+      && (!exists(@.estimated_cost_usd) || @.estimated_cost_usd.type() == "number"
+        && @.estimated_cost_usd >= 0 && @.estimated_cost_usd <= 999999999)
+      && (!exists(@.api_response_time_ms) || @.api_response_time_ms.type() == "number"
+        && @.api_response_time_ms >= 0 && @.api_response_time_ms <= 999999999)
+      && (!exists(@.api_status_code) || @.api_status_code.type() == "number"
+        && @.api_status_code >= 100 && @.api_status_code <= 599 && @.api_status_code % 1 == 0)
     )' then null
     else coalesce(
       private.number_fault(p_event -> 'tokens_consumed', 0, 9007199254740991, true) || ' tokens_consumed',
@@ -299,7 +304,7 @@ declare
   v_answer public.record_usage_answer;
 begin
   -- So that no partition is dropped between the look whether it is there and the insert.
-  lock table public.tenant_usage_realtime in row exclusive mode;
+  lock table only public.tenant_usage_realtime in row exclusive mode;
 
   -- All timestamps in one look: a regular expression for each would be a third of the cost of an event.
   v_are_timestamps := jsonb_path_query_array(p_events, '$[*].event_timestamp')::text
@@ -1061,6 +1066,7 @@ revoke all on function private.add_usage(text[], text, bigint[], timestamptz, ti
 create function private.snapshot_gauges(p_tenant_ids uuid[] default null) returns void
 language plpgsql volatile security definer set search_path = '' as $$
 begin
+  perform pg_advisory_xact_lock(hashtext('meterbase.usage_rollups')); -- passes write them, too
   insert into public.tenant_metric_usage as u (tenant_id, metric, period_type, period_start, quantity)
   select g.tenant_id, g.metric, p.period_type,
     private.window_start(private.usage_window(p.period_type), now() + t.clock_offset), g.quantity
@@ -1086,8 +1092,8 @@ revoke all on function private.snapshot_gauges(uuid[]) from public, anon, authen
 
 create type public.rollup_answer as (events_processed bigint, buckets_touched bigint);
 
--- One pass: counts the batches that are there when it begins, some hundred thousand events at a time, for five minutes at
--- most; what is left is the next pass's.
+-- One pass: counts the batches that are there when it begins, up to a hundred thousand events at a time. After half a minute
+-- it leaves the rest to the next pass: a statement that ran into a timeout would have counted nothing, time after time.
 create function private.aggregate_usage_metrics() returns public.rollup_answer
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -1112,12 +1118,12 @@ begin
         join public.tenants t on t.id = b.tenant_id
         where b.batch_id <= v_last
         order by b.batch_id
-        limit 20000
+        limit 5000
         for update of b skip locked
         for key share of t skip locked
       ) as n
     ) as c
-    where c.before < 200000;
+    where c.before < 100000;
     exit when v_batch_ids is null;
 
     v_answer.buckets_touched :=
@@ -1126,7 +1132,7 @@ begin
     perform private.note_chat_sessions(v_batch_ids, null, null);
     perform private.snapshot_gauges(v_tenant_ids);
     delete from private.usage_batches where batch_id = any (v_batch_ids);
-    exit when clock_timestamp() > now() + interval '5 minutes';
+    exit when clock_timestamp() > statement_timestamp() + interval '30 seconds';
   end loop;
   return v_answer;
 end
@@ -1135,7 +1141,8 @@ revoke all on function private.aggregate_usage_metrics() from public, anon, auth
 grant execute on function private.aggregate_usage_metrics() to service_role;
 
 create function public.aggregate_usage_metrics() returns setof public.rollup_answer
-language sql volatile security invoker set search_path = '' as $$ select * from private.aggregate_usage_metrics() $$;
+language sql volatile security invoker set search_path = ''
+  set statement_timeout = '10min' as $$ select * from private.aggregate_usage_metrics() $$;
 comment on function public.aggregate_usage_metrics() is
   'Adds the events recorded since the last pass to the hours, days and months in which they happened. Running it again changes nothing. Service role.';
 revoke all on function public.aggregate_usage_metrics() from public, anon, authenticated, service_role;
@@ -1243,7 +1250,8 @@ revoke all on function private.recompute_usage_metrics(timestamptz, timestamptz)
 grant execute on function private.recompute_usage_metrics(timestamptz, timestamptz) to authenticated, service_role;
 
 create function public.recompute_usage_metrics(from_ts timestamptz, to_ts timestamptz) returns setof public.rollup_answer
-language sql volatile security invoker set search_path = '' as $$ select * from private.recompute_usage_metrics($1, $2) $$;
+language sql volatile security invoker set search_path = ''
+  set statement_timeout = '10min' as $$ select * from private.recompute_usage_metrics($1, $2) $$;
 comment on function public.recompute_usage_metrics(timestamptz, timestamptz) is
   'Counts the hours of a range anew from the stored events, then their days and months; changes nothing where the roll-ups are right. Platform admins.';
 revoke all on function public.recompute_usage_metrics(timestamptz, timestamptz)
@@ -1583,11 +1591,14 @@ grant execute on function public.get_tenants_exceeding_quota(text) to authentica
 
 -- Retention ----------------------------------------------------------------------------------------------------------
 
--- Forgets the ids of events that could no longer be accepted, and the sessions that have ended.
+-- Forgets the ids of events that could no longer be accepted, and the sessions that have ended. Not those of tenants with a
+-- test clock, whose events may be of next year.
 create function private.prune_usage_event_keys() returns void
 language plpgsql volatile security definer set search_path = '' as $$
 begin
-  delete from private.usage_event_keys where recorded_at < now() - interval '32 days';
+  delete from private.usage_event_keys k
+  where k.recorded_at < now() - interval '32 days'
+    and not exists (select from public.tenants t where t.id = k.tenant_id and t.clock_offset > interval '0');
   delete from private.chat_sessions where last_ts < now() - interval '32 days';
 end
 $$;
@@ -1600,7 +1611,7 @@ language plpgsql volatile security definer set search_path = '' set lock_timeout
 begin
   for v_attempt in 1..50 loop
     begin
-      lock table public.tenant_usage_realtime in access exclusive mode;
+      lock table only public.tenant_usage_realtime in access exclusive mode;
       exit;
     exception when lock_not_available then
       if v_attempt = 50 then
@@ -1644,7 +1655,8 @@ revoke all on function private.cleanup_old_realtime_events(interval) from public
 grant execute on function private.cleanup_old_realtime_events(interval) to service_role;
 
 create function public.cleanup_old_realtime_events(keep interval default '30 days') returns int
-language sql volatile security invoker set search_path = '' as $$ select * from private.cleanup_old_realtime_events($1) $$;
+language sql volatile security invoker set search_path = ''
+  set statement_timeout = '10min' as $$ select * from private.cleanup_old_realtime_events($1) $$;
 comment on function public.cleanup_old_realtime_events(interval) is
   'Drops the days of usage events that ended longer ago, after rolling them up, and returns how many. Service role.';
 revoke all on function public.cleanup_old_realtime_events(interval) from public, anon, authenticated, service_role;

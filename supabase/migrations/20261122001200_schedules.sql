@@ -15,7 +15,7 @@ $$;
 create function private.prune_cron_history() returns void
 language plpgsql volatile security definer set search_path = '' as $$
 begin
-  delete from cron.job_run_details where start_time < now() - interval '7 days';
+  delete from cron.job_run_details where coalesce(end_time, start_time, now()) < now() - interval '7 days';
 end
 $$;
 revoke all on function private.prune_cron_history() from public, anon, authenticated, service_role;
@@ -25,6 +25,6 @@ select cron.schedule('meterbase_usage_partitions', '5 0 * * *', 'select private.
 select cron.schedule('meterbase_audit_partitions', '10 0 * * *', 'select private.ensure_audit_partitions()');
 select cron.schedule('meterbase_aggregate_usage', '* * * * *', 'select private.aggregate_usage_metrics()');
 select cron.schedule('meterbase_snapshot_gauges', '55 * * * *', 'select private.snapshot_gauges()');
-select cron.schedule('meterbase_prune_usage_event_keys', '20 3 * * *', 'select private.prune_usage_event_keys()');
+select cron.schedule('meterbase_prune_usage_event_keys', '20 * * * *', 'select private.prune_usage_event_keys()');
 select cron.schedule('meterbase_cleanup_usage_events', '25 3 * * *', 'select private.cleanup_old_realtime_events()');
 select cron.schedule('meterbase_prune_quota', '40 * * * *', 'select private.prune_quota()');

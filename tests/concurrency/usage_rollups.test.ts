@@ -328,6 +328,18 @@ test("whoever reads during passes never sees less than before, nor an event twic
   expect((await counted(tenantId)).tokens).toBe(sent);
 }, 180_000);
 
+test("retention goes on beside a vacuum of a day that it keeps", async () => {
+  const vacuum = (await connectAll(1))[0] as Sql;
+  await record(sql, await newTenant(sql), [...events(1), ...events(1, { event_timestamp: ago(9 * DAY) })]);
+  const [today] = await sql<[{ name: string }]>`
+    select tableoid::regclass::text as name from tenant_usage_realtime where event_timestamp > now() - interval '1 hour' limit 1`;
+  await vacuum`begin`;
+  await vacuum.unsafe(`lock table ${today.name} in share update exclusive mode`);
+  const [answer] = await sql`select private.cleanup_old_realtime_events('8 days') as dropped`;
+  expect(answer?.dropped).toBeGreaterThan(0);
+  await vacuum`rollback`;
+});
+
 test("retention beside writers refuses nobody, and what it drops was counted", async () => {
   const writers = await connectAll(4);
   const [retention, passer] = (await connectAll(2)) as [Sql, Sql];

@@ -1,5 +1,4 @@
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -124,12 +123,4 @@ test("a file that is no trace, or a wrong key, ends with a clear message", async
   expect(other).toMatchObject({ code: 1, stderr: expect.stringContaining("is no trace") });
   const refused = await command(await traceFile(5, 17), 1, "sb_secret_wrong").ended;
   expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining("The tenants cannot be read") });
-});
-
-const REAL = new URL("../../../shared/data/azure-llm-inference-conv.csv", import.meta.url).pathname;
-test.runIf(existsSync(REAL))("a production trace keeps every row and token", async () => {
-  const trace = await summarizeTrace(REAL);
-  const result = await importTrace({ client: service, path: REAL, tenants: 50, prefix: "Real" });
-  expect(result).toMatchObject({ accepted: trace.rows, rejected: 0, malformed: 0 });
-  expect(await stored(REAL)).toEqual({ rows: trace.rows, tokens: trace.tokens });
 });

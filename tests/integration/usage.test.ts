@@ -10,7 +10,8 @@ import { importTrace } from "../../scripts/import/import_trace.ts";
 import { freePort } from "../../scripts/stack/process.ts";
 import { startServer } from "../../scripts/stack/server.ts";
 import { supabaseClient } from "../../scripts/supabase_client.ts";
-import { createMeterbase, fileJournal, type Meterbase, PermissionError } from "../../src/index.ts";
+import { createMeterbase, type Meterbase, PermissionError } from "../../src/index.ts";
+import { fileJournal } from "../../src/node.ts";
 import { createTenant, type Person, service, signUp, type Tenant } from "../helpers/people.ts";
 import { scaled } from "../helpers/scale.ts";
 
@@ -248,19 +249,18 @@ describe("a tracker", () => {
     ).rejects.toBeInstanceOf(PermissionError);
   });
 
-  test("drops the one event that Postgres cannot hold, not those beside it", async () => {
+  test("keeps an event whose text Postgres cannot hold, without what it cannot", async () => {
     const tenant = await createTenant(service);
-    const dropped: string[] = [];
-    const mb = createMeterbase(service, {
-      usage: { onDropped: (_, reason) => dropped.push(reason) },
-    });
-    for (const note of ["one", "nul: \u0000", "three"]) {
+    const mb = createMeterbase(service);
+    for (const note of ["nul: \u0000", "half a pair: \ud83d"]) {
       await mb.usage.track(tenant.id, "api_call", { note }).recordSuccess();
     }
     await mb.usage.buffer.shutdown();
-    expect(dropped).toHaveLength(1);
     const events = await operator.usage.getTenantEvents(tenant.id, daysAgo(1), daysAgo(-1));
-    expect(events.map(({ metadata }) => metadata.note).sort()).toEqual(["one", "three"]);
+    expect(events.map(({ metadata }) => metadata.note).sort()).toEqual([
+      "half a pair: \ufffd",
+      "nul: \ufffd",
+    ]);
   });
 });
 
@@ -270,25 +270,36 @@ test.each(["generated", ...(existsSync(REAL) ? ["production"] : [])])(
   async (kind) => {
     const path = kind === "production" ? REAL : join(dir, "trace.csv");
     if (kind === "generated") await writeFile(path, formatTrace(generateTrace(scaled(3_000, 20_000), 23)));
-    const { tenant_ids } = await importTrace({ client: service, path, tenants: 20, prefix: `Read ${kind}` });
+    const { tenant_ids, ...result } = await importTrace({
+      client: service,
+      path,
+      tenants: 20,
+      prefix: `Read ${kind}`,
+    });
     await operator.usage.aggregateUsageMetrics();
 
-    // From the file alone: lines, and their two numbers. Only whose line it is, and on which day, is asked of the database.
+    // From the file alone: lines, their times and their two numbers. Asked of the database: whose line it is, and by how much
+    // the importer has moved all of them.
     const lines = (await readFile(path, "utf8")).split(/\r?\n/);
-    const owners = await sql<{ line: number; tenant_id: string; day: Date }[]>`
-      select split_part(event_id, ':', 2)::int as line, tenant_id, date_trunc('day', event_timestamp, 'UTC') as day
+    const isRow = (line: string | undefined) => /^\d/.test(line ?? "");
+    expect(result).toMatchObject({ accepted: lines.filter(isRow).length, rejected: 0, malformed: 0 });
+    const timeOf = (line: number) =>
+      Date.parse(`${(lines[line - 1] as string).slice(0, 23).replace(" ", "T")}Z`);
+    const owners = await sql<{ line: number; tenant_id: string; at: Date }[]>`
+      select split_part(event_id, ':', 2)::int as line, tenant_id, event_timestamp as at
       from tenant_usage_realtime where tenant_id in ${sql(tenant_ids)}`;
-    expect(new Set(owners.map(({ line }) => line)).size).toBe(
-      lines.filter((line) => /^\d/.test(line)).length,
-    );
+    expect(new Set(owners.map(({ line }) => line)).size).toBe(lines.filter(isRow).length);
+    const [any] = owners;
+    const shift = (any?.at.getTime() ?? 0) - timeOf(any?.line ?? 0);
     const expected: Record<string, { messages: number; tokens: number; cost: number }> = {};
-    for (const { line, tenant_id, day } of owners) {
+    for (const { line, tenant_id } of owners) {
       const [, context, generated] = (lines[line - 1] as string).split(",").map(Number) as [
         number,
         number,
         number,
       ];
-      const key = `${tenant_id} ${day.toISOString()}`;
+      const day = new Date(timeOf(line) + shift).toISOString().slice(0, 10);
+      const key = `${tenant_id} ${day}T00:00:00.000Z`;
       expected[key] ??= { messages: 0, tokens: 0, cost: 0 };
       expected[key].messages += 1;
       expected[key].tokens += context + generated;
