@@ -855,6 +855,10 @@ begin
         count(*) filter (where e.api_status_code = 429) as api_calls_rate_limited,
         count(e.api_response_time_ms) as latency_count,
         sum(e.api_response_time_ms) as latency_total_ms,
+        private.merge_latencies(array[row(
+          array_agg(e.api_response_time_ms::float8) filter (where e.api_response_time_ms is not null),
+          array_agg(1::bigint) filter (where e.api_response_time_ms is not null)
+        )::private.latency_sketch]) as latency,
         count(*) filter (where e.is_chat and e.metadata ->> 'direction' is distinct from 'received') as chat_messages_sent,
         count(*) filter (where e.is_chat and e.metadata ->> 'direction' = 'received') as chat_messages_received,
         count(e.api_response_time_ms) filter (where e.is_chat) as chat_response_count,
@@ -866,23 +870,6 @@ begin
         sum(e.cost_usd) as estimated_cost_usd
       from events e
       group by e.tenant_id, e.hour
-    ),
-    latencies as (
-      select l.tenant_id, l.hour,
-        row(array_agg(l.latency order by l.latency), array_agg(l.n order by l.latency))::private.latency_sketch as sketch
-      from (
-        select e.tenant_id, e.hour,
-          case
-            when s.latency_count > 200 then private.latency_bucket(e.api_response_time_ms)
-            else e.api_response_time_ms::float8
-          end,
-          count(*)
-        from events e
-        join sums s on s.tenant_id = e.tenant_id and s.hour = e.hour
-        where e.api_response_time_ms is not null
-        group by 1, 2, 3
-      ) as l (tenant_id, hour, latency, n)
-      group by l.tenant_id, l.hour
     ),
     peaks as (
       -- Batches may share a second with what was counted before them.
@@ -950,13 +937,12 @@ begin
     )
     select s.tenant_id, s.hour, row(
       s.events, s.api_calls_successful, s.api_calls_failed, s.api_calls_rate_limited, s.latency_count,
-      s.latency_total_ms, l.sketch, s.chat_messages_sent, s.chat_messages_received, null, s.chat_response_count,
+      s.latency_total_ms, s.latency, s.chat_messages_sent, s.chat_messages_received, null, s.chat_response_count,
       s.chat_response_total_ms, s.embeddings_generated, s.embeddings_tokens_used, s.semantic_searches_performed,
       s.total_tokens_used, s.estimated_cost_usd, null, p.peak_qps, q.quantities
     )::private.usage_counts
     from sums s
     join peaks p on p.tenant_id = s.tenant_id and p.hour = s.hour
-    left join latencies l on l.tenant_id = s.tenant_id and l.hour = s.hour
     left join quantities q on q.tenant_id = s.tenant_id and q.hour = s.hour
     union all
     select c.tenant_id, c.hour, jsonb_populate_record(null::private.usage_counts, jsonb_build_object(c.field, c.n))
@@ -1180,9 +1166,7 @@ declare
   v_answer public.rollup_answer := row(0, 0);
 begin
   perform private.require_platform_admin();
-  if p_from is null or p_to is null or p_from > p_to then
-    perform private.raise_error(400, 'invalid_range', 'A range needs a beginning and an end that is not before it.');
-  end if;
+  perform private.check_range(p_from, p_to);
   perform pg_advisory_xact_lock(hashtext('meterbase.usage_rollups'));
   perform from public.tenants for key share; -- before their roll-ups, as whoever deletes a tenant does
   -- Whole hours, and only those that have all of their events, and of their receipts (see prune_quota).
@@ -1260,6 +1244,16 @@ grant execute on function public.recompute_usage_metrics(timestamptz, timestampt
 
 
 -- Reading ------------------------------------------------------------------------------------------------------------
+
+create function private.check_range(p_from timestamptz, p_to timestamptz) returns void
+language plpgsql stable set search_path = '' as $$
+begin
+  if p_from is null or p_to is null or p_from > p_to then
+    perform private.raise_error(400, 'invalid_range', 'A range needs a beginning and an end that is not before it.');
+  end if;
+end
+$$;
+revoke all on function private.check_range(timestamptz, timestamptz) from public, anon, authenticated, service_role;
 
 -- The window of a period type that a caller named; PT400 for an unknown one.
 create function private.check_period_type(p_period_type text) returns public.quota_period
@@ -1378,9 +1372,7 @@ begin
   perform private.require_permission(p_tenant_id, 'usage:read');
   perform private.tenant_now(p_tenant_id); -- PT404 unless the tenant exists
   v_window := private.check_period_type(p_period_type);
-  if p_from is null or p_to is null or p_from > p_to then
-    perform private.raise_error(400, 'invalid_range', 'A range needs a beginning and an end that is not before it.');
-  end if;
+  perform private.check_range(p_from, p_to);
   return query
     select *
     from private.live_usage(array[p_tenant_id], p_period_type, private.window_start(v_window, p_from), p_to)

@@ -68,4 +68,31 @@ begin
   return v_plan;
 end
 $$;
+
+-- Random events of 20 days, some of which share a second, a session or a type.
+create function tests.random_events(p_count int) returns table (i int, event jsonb) language sql as $$
+  select r.i, jsonb_strip_nulls(jsonb_build_object(
+    'event_id', 'e' || r.i,
+    'event_type', r.type,
+    'event_timestamp', date_trunc('day', now(), 'UTC') - interval '24 hours'
+      - case when r.r < 0.3 then floor(r.a * 15) * interval '31 hours' + r.b * interval '2 seconds'
+          else r.a * interval '19 days' end,
+    'tokens_consumed', floor(r.b * 500),
+    'quantity', case when r.type <> 'search' then round(1 + r.c::numeric * 9, 2) end,
+    'cost_usd', case when r.c < 0.5 then round(r.a::numeric, 8) end,
+    'api_status_code', (array[200, 201, 399, 400, 404, 429, 500, 599, null])[1 + floor(r.d * 9)],
+    'api_response_time_ms', case when r.d > 0.03 then round(exp(3 + 4 * r.e)::numeric, 3) when r.d < 0.01 then 0 end,
+    'metadata', jsonb_build_object(
+      'direction', (array['sent', 'received', 'other', null])[1 + floor(r.e * 4)],
+      'session_id', case when r.r > 0.1 then 's' || floor(r.r * 60) end
+    )
+  ))
+  from (
+    select i, random() as a, random() as b, random() as c, random() as d, random() as e, random() as r,
+      (array[
+        'api_call', 'chat_message', 'chat_message', 'embedding', 'search', 'execution', 'run_time', 'analysis_run', 'kb_ingest'
+      ])[1 + floor(random() * 9)] as type
+    from generate_series(1, p_count) i
+  ) as r
+$$;
 grant execute on all functions in schema tests to anon, authenticated, service_role;

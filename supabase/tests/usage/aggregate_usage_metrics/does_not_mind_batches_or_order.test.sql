@@ -3,32 +3,6 @@ select plan(6);
 
 select tests.create_tenant(name, 'trial') from unnest(array['acme', 'rival', 'third']) name;
 select setseed(0.2);
--- Random events of 20 days, some of which share a second, a session or a type.
-create function pg_temp.events(p_count int) returns table (i int, event jsonb) language sql as $$
-  select r.i, jsonb_strip_nulls(jsonb_build_object(
-    'event_id', 'e' || r.i,
-    'event_type', r.type,
-    'event_timestamp', date_trunc('day', now(), 'UTC') - interval '24 hours'
-      - case when r.r < 0.3 then floor(r.a * 15) * interval '31 hours' + r.b * interval '2 seconds'
-          else r.a * interval '19 days' end,
-    'tokens_consumed', floor(r.b * 500),
-    'quantity', case when r.type <> 'search' then round(1 + r.c::numeric * 9, 2) end,
-    'cost_usd', case when r.c < 0.5 then round(r.a::numeric, 8) end,
-    'api_status_code', (array[200, 201, 399, 400, 404, 429, 500, 599, null])[1 + floor(r.d * 9)],
-    'api_response_time_ms', case when r.d > 0.03 then round(exp(3 + 4 * r.e)::numeric, 3) when r.d < 0.01 then 0 end,
-    'metadata', jsonb_build_object(
-      'direction', (array['sent', 'received', 'other', null])[1 + floor(r.e * 4)],
-      'session_id', case when r.r > 0.1 then 's' || floor(r.r * 60) end
-    )
-  ))
-  from (
-    select i, random() as a, random() as b, random() as c, random() as d, random() as e, random() as r,
-      (array[
-        'api_call', 'chat_message', 'chat_message', 'embedding', 'search', 'execution', 'run_time', 'analysis_run', 'kb_ingest'
-      ])[1 + floor(random() * 9)] as type
-    from generate_series(1, p_count) i
-  ) as r
-$$;
 create function pg_temp.state(p_tenant text) returns setof jsonb language sql as $$
   select to_jsonb(m) - array['metric_id', 'tenant_id'] from public.tenant_usage_metrics m
   where tenant_id = tests.tenant_id(p_tenant)
@@ -44,7 +18,7 @@ create function pg_temp.state(p_tenant text) returns setof jsonb language sql as
   )
   from private.usage_rollups r where tenant_id = tests.tenant_id(p_tenant)
 $$;
-create temp table events as select * from pg_temp.events(1200);
+create temp table events as select * from tests.random_events(1200);
 
 -- One call and one pass.
 select record_usage(tests.tenant_id('acme'), jsonb_agg(event order by i)) from events;

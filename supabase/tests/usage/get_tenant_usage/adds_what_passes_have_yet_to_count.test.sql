@@ -4,32 +4,6 @@ select plan(11);
 select tests.create_tenant('acme', 'trial');
 select tests.create_tenant('rival', 'pro');
 select setseed(0.5);
--- Random events of 20 days, some of which share a second, a session or a type.
-create function pg_temp.events(p_count int) returns table (i int, event jsonb) language sql as $$
-  select r.i, jsonb_strip_nulls(jsonb_build_object(
-    'event_id', 'e' || r.i,
-    'event_type', r.type,
-    'event_timestamp', date_trunc('day', now(), 'UTC') - interval '24 hours'
-      - case when r.r < 0.3 then floor(r.a * 15) * interval '31 hours' + r.b * interval '2 seconds'
-          else r.a * interval '19 days' end,
-    'tokens_consumed', floor(r.b * 500),
-    'quantity', case when r.type <> 'search' then round(1 + r.c::numeric * 9, 2) end,
-    'cost_usd', case when r.c < 0.5 then round(r.a::numeric, 8) end,
-    'api_status_code', (array[200, 201, 399, 400, 404, 429, 500, 599, null])[1 + floor(r.d * 9)],
-    'api_response_time_ms', case when r.d > 0.03 then round(exp(3 + 4 * r.e)::numeric, 3) when r.d < 0.01 then 0 end,
-    'metadata', jsonb_build_object(
-      'direction', (array['sent', 'received', 'other', null])[1 + floor(r.e * 4)],
-      'session_id', case when r.r > 0.1 then 's' || floor(r.r * 60) end
-    )
-  ))
-  from (
-    select i, random() as a, random() as b, random() as c, random() as d, random() as e, random() as r,
-      (array[
-        'api_call', 'chat_message', 'chat_message', 'embedding', 'search', 'execution', 'run_time', 'analysis_run', 'kb_ingest'
-      ])[1 + floor(random() * 9)] as type
-    from generate_series(1, p_count) i
-  ) as r
-$$;
 create function pg_temp.read() returns table (source text, usage jsonb) language sql as $$
   select 'usage', to_jsonb(u) from public.tenants t, unnest(array['hourly', 'daily', 'monthly']) type,
     get_tenant_usage(t.id, '-infinity', 'infinity', type) u
@@ -44,7 +18,7 @@ $$;
 -- An older event of a session, a second that is shared, and things of today.
 create function pg_temp.record(p_call text) returns void language sql as $$
   select record_usage(t.id, jsonb_agg(event || jsonb_build_object('event_id', p_call || ' ' || i)))
-  from public.tenants t, (select * from pg_temp.events(300)) e group by t.id;
+  from public.tenants t, (select * from tests.random_events(300)) e group by t.id;
   select record_usage(t.id, jsonb_agg(jsonb_build_object(
     'event_id', p_call || ' now ' || i, 'event_type', type, 'event_timestamp', now(), 'tokens_consumed', 999, 'cost_usd', i,
     'api_status_code', 200, 'api_response_time_ms', i, 'metadata', '{"session_id": "s1"}'::jsonb
