@@ -72,11 +72,14 @@ create table public.metrics (
   kind public.metric_kind not null,
   default_period public.quota_period not null,
   failure_mode public.failure_mode not null default 'closed',
+  receipt_sample_rate real not null default 0,
   description text not null,
-  constraint metrics_id_form check (id ~ '^[a-z][a-z0-9_]{0,62}$')
+  constraint metrics_id_form check (id ~ '^[a-z][a-z0-9_]{0,62}$'),
+  constraint metrics_receipt_sample_rate_is_a_share check (receipt_sample_rate between 0 and 1)
 );
 comment on table public.metrics is 'What is counted. A counter counts what happens in a window; a gauge, what exists.';
 comment on column public.metrics.failure_mode is 'What a client does when the database cannot be asked: allow (open) or refuse (closed).';
+comment on column public.metrics.receipt_sample_rate is 'The share of grants that leave a receipt; denials always do.';
 alter table public.metrics enable row level security;
 revoke all on public.metrics from anon, authenticated, service_role;
 grant select on public.metrics to anon, authenticated;

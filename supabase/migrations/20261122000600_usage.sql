@@ -392,6 +392,25 @@ $$;
 revoke all on function private.record_events(uuid, text, jsonb, timestamptz)
   from public, anon, authenticated, service_role;
 
+-- PT400 where a batch would reject the event.
+create function private.check_event(p_event jsonb, p_at timestamptz) returns void
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_fault text := private.event_fault(
+    p_event,
+    case when p_event ->> 'event_timestamp' is null then p_at else private.parse_timestamp(p_event ->> 'event_timestamp') end,
+    exists (select from public.usage_event_types where id = p_event ->> 'event_type'), p_at
+  );
+begin
+  if v_fault is not null then
+    perform private.raise_error(
+      400, split_part(v_fault, ' ', 1), concat('The usage event would be rejected: ', v_fault)
+    );
+  end if;
+end
+$$;
+revoke all on function private.check_event(jsonb, timestamptz) from public, anon, authenticated, service_role;
+
 -- Records the event that belongs to something else, such as a settled reservation; PT400 where a batch would reject it.
 create function private.record_one_event(p_tenant_id uuid, p_subject text, p_event jsonb, p_at timestamptz) returns void
 language plpgsql volatile security definer set search_path = '' as $$

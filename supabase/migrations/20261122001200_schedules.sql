@@ -24,6 +24,8 @@ select cron.schedule('meterbase_prune_cron_history', '15 3 * * *', 'select priva
 select cron.schedule('meterbase_usage_partitions', '5 0 * * *', 'select private.ensure_usage_partitions()');
 select cron.schedule('meterbase_audit_partitions', '10 0 * * *', 'select private.ensure_audit_partitions()');
 select cron.schedule('meterbase_aggregate_usage', '* * * * *', 'select private.aggregate_usage_metrics()');
+select cron.schedule('meterbase_expire_reservations', '* * * * *', 'select private.expire_reservations()');
+select cron.schedule('meterbase_fold_quota_denials', '* * * * *', 'select private.fold_quota_denials()');
 select cron.schedule('meterbase_snapshot_gauges', '55 * * * *', 'select private.snapshot_gauges()');
 select cron.schedule('meterbase_prune_usage_event_keys', '20 * * * *', 'select private.prune_usage_event_keys()');
 select cron.schedule('meterbase_cleanup_usage_events', '25 3 * * *', 'select private.cleanup_old_realtime_events()');
