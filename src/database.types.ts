@@ -188,6 +188,7 @@ export type Database = {
           failure_mode: Database["public"]["Enums"]["failure_mode"];
           id: string;
           kind: Database["public"]["Enums"]["metric_kind"];
+          receipt_sample_rate: number;
           unit: string;
         };
         ComputedFields: never;
@@ -197,6 +198,7 @@ export type Database = {
           failure_mode?: Database["public"]["Enums"]["failure_mode"];
           id: string;
           kind: Database["public"]["Enums"]["metric_kind"];
+          receipt_sample_rate?: number;
           unit: string;
         };
         Update: {
@@ -205,6 +207,7 @@ export type Database = {
           failure_mode?: Database["public"]["Enums"]["failure_mode"];
           id?: string;
           kind?: Database["public"]["Enums"]["metric_kind"];
+          receipt_sample_rate?: number;
           unit?: string;
         };
         Relationships: [];
@@ -333,6 +336,7 @@ export type Database = {
           batch_id: number | null;
           created_at: string;
           id: string;
+          is_first: boolean;
           limit_value: number | null;
           metric: string;
           period: Database["public"]["Enums"]["quota_period"];
@@ -351,6 +355,7 @@ export type Database = {
           batch_id?: number | null;
           created_at?: string;
           id?: string;
+          is_first?: boolean;
           limit_value?: number | null;
           metric: string;
           period: Database["public"]["Enums"]["quota_period"];
@@ -368,6 +373,7 @@ export type Database = {
           batch_id?: number | null;
           created_at?: string;
           id?: string;
+          is_first?: boolean;
           limit_value?: number | null;
           metric?: string;
           period?: Database["public"]["Enums"]["quota_period"];
@@ -752,6 +758,24 @@ export type Database = {
         };
       };
       cleanup_old_realtime_events: { Args: { keep?: string }; Returns: number };
+      clear_custom_quota: {
+        Args: { metric: string; period?: Database["public"]["Enums"]["quota_period"]; tenant_id: string };
+        Returns: {
+          created_at: string;
+          limit_value: number | null;
+          metric: string;
+          per: Database["public"]["Enums"]["quota_scope"];
+          period: Database["public"]["Enums"]["quota_period"];
+          tenant_id: string;
+          updated_at: string;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "tenant_limits";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       consume_quota: {
         Args: {
           amount?: number;
@@ -760,6 +784,42 @@ export type Database = {
           subject?: string;
           tenant_id: string;
         };
+        Returns: Database["public"]["CompositeTypes"]["quota_answer"][];
+        SetofOptions: {
+          from: "*";
+          to: "quota_answer";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      consume_quota_batch: {
+        Args: {
+          amounts: number[];
+          idempotency_keys?: string[];
+          metric: string;
+          subject?: string;
+          tenant_id: string;
+        };
+        Returns: Database["public"]["CompositeTypes"]["quota_answer"][];
+        SetofOptions: {
+          from: "*";
+          to: "quota_answer";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      consume_quota_batches: {
+        Args: { batches: Json };
+        Returns: Database["public"]["CompositeTypes"]["quota_answer"][];
+        SetofOptions: {
+          from: "*";
+          to: "quota_answer";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      consume_quotas: {
+        Args: { items: Json; tenant_id: string };
         Returns: Database["public"]["CompositeTypes"]["quota_answer"][];
         SetofOptions: {
           from: "*";
@@ -789,6 +849,26 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      explain_decision: {
+        Args: { decision_id: string };
+        Returns: Database["public"]["CompositeTypes"]["quota_explanation"][];
+        SetofOptions: {
+          from: "*";
+          to: "quota_explanation";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      extend_reservation: {
+        Args: { amount: number; reservation_id: string };
+        Returns: Database["public"]["CompositeTypes"]["reservation_answer"][];
+        SetofOptions: {
+          from: "*";
+          to: "reservation_answer";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       get_multi_tenant_stats: {
         Args: { max_rows?: number; period_type?: string };
         Returns: Database["public"]["CompositeTypes"]["usage_summary"][];
@@ -799,12 +879,32 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      get_quota_checks: {
+        Args: { tenant_id: string };
+        Returns: Database["public"]["CompositeTypes"]["quota_checks"][];
+        SetofOptions: {
+          from: "*";
+          to: "quota_checks";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       get_quota_status: {
         Args: { tenant_id: string };
         Returns: Database["public"]["CompositeTypes"]["quota_status"][];
         SetofOptions: {
           from: "*";
           to: "quota_status";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      get_rate_limit_usage: {
+        Args: { tenant_id?: string };
+        Returns: Database["public"]["CompositeTypes"]["rate_limit_usage"][];
+        SetofOptions: {
+          from: "*";
+          to: "rate_limit_usage";
           isOneToOne: false;
           isSetofReturn: true;
         };
@@ -913,6 +1013,7 @@ export type Database = {
       reserve_quota: {
         Args: {
           amount: number;
+          event?: Json;
           idempotency_key?: string;
           metric: string;
           subject?: string;
@@ -926,6 +1027,15 @@ export type Database = {
           isOneToOne: false;
           isSetofReturn: true;
         };
+      };
+      reset_quota_counter: {
+        Args: {
+          metric: string;
+          period?: Database["public"]["Enums"]["quota_period"];
+          subject?: string;
+          tenant_id: string;
+        };
+        Returns: number;
       };
       set_custom_quota: {
         Args: {
@@ -988,6 +1098,30 @@ export type Database = {
         reason: string | null;
         decision_id: string | null;
       };
+      quota_checks: {
+        metric: string | null;
+        allowed: number | null;
+        denied: number | null;
+      };
+      quota_explanation: {
+        decision_id: string | null;
+        tenant_id: string | null;
+        allowed: boolean | null;
+        reason: string | null;
+        metric: string | null;
+        period: Database["public"]["Enums"]["quota_period"] | null;
+        subject: string | null;
+        amount: number | null;
+        limit_value: number | null;
+        used: number | null;
+        remaining: number | null;
+        resets_at: string | null;
+        plan_id: string | null;
+        is_override: boolean | null;
+        windows: Json | null;
+        decided_at: string | null;
+        explanation: string | null;
+      };
       quota_status: {
         metric: string | null;
         unit: string | null;
@@ -1002,6 +1136,17 @@ export type Database = {
         resets_at: string | null;
         enforcement: Database["public"]["Enums"]["quota_enforcement"] | null;
         is_override: boolean | null;
+        overage: number | null;
+      };
+      rate_limit_usage: {
+        tenant_id: string | null;
+        tier: string | null;
+        requests: number | null;
+        requests_remaining: number | null;
+        requests_reset_at: string | null;
+        analysis_runs: number | null;
+        analysis_runs_remaining: number | null;
+        analysis_runs_reset_at: string | null;
       };
       record_usage_answer: {
         accepted: number | null;

@@ -75,11 +75,24 @@ CREATE TYPE private.hourly_usage AS (
 	counts private.usage_counts
 );
 
--- Name: quota_enforcement; Type: TYPE; Schema: public; Owner: -
+-- Name: metered_sum; Type: TYPE; Schema: private; Owner: -
 
-CREATE TYPE public.quota_enforcement AS ENUM (
-    'hard',
-    'soft'
+CREATE TYPE private.metered_sum AS (
+	tenant_id uuid,
+	subject text,
+	amount numeric,
+	lowest bigint
+);
+
+-- Name: quota_batch; Type: TYPE; Schema: private; Owner: -
+
+CREATE TYPE private.quota_batch AS (
+	index bigint,
+	tenant_id uuid,
+	metric text,
+	subject text,
+	amounts bigint[],
+	keys text[]
 );
 
 -- Name: quota_period; Type: TYPE; Schema: public; Owner: -
@@ -92,6 +105,22 @@ CREATE TYPE public.quota_period AS ENUM (
     'none'
 );
 
+-- Name: quota_hold; Type: TYPE; Schema: private; Owner: -
+
+CREATE TYPE private.quota_hold AS (
+	period public.quota_period,
+	subject text,
+	window_start timestamp with time zone,
+	amount bigint
+);
+
+-- Name: quota_enforcement; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.quota_enforcement AS ENUM (
+    'hard',
+    'soft'
+);
+
 -- Name: quota_window; Type: TYPE; Schema: private; Owner: -
 
 CREATE TYPE private.quota_window AS (
@@ -102,7 +131,8 @@ CREATE TYPE private.quota_window AS (
 	enforcement public.quota_enforcement,
 	is_override boolean,
 	window_start timestamp with time zone,
-	used bigint
+	used bigint,
+	sample_rate real
 );
 
 -- Name: quota_answer; Type: TYPE; Schema: public; Owner: -
@@ -126,8 +156,10 @@ COMMENT ON TYPE public.quota_answer IS 'The answer to a quota question, for the 
 -- Name: quota_take; Type: TYPE; Schema: private; Owner: -
 
 CREATE TYPE private.quota_take AS (
-	answer public.quota_answer,
-	windows private.quota_window[]
+	answers public.quota_answer[],
+	taken bigint,
+	windows private.quota_window[],
+	is_loss_tolerable boolean
 );
 
 -- Name: usage_partition; Type: TYPE; Schema: private; Owner: -
@@ -213,6 +245,40 @@ CREATE TYPE public.quota_band AS ENUM (
     'critical'
 );
 
+-- Name: quota_checks; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.quota_checks AS (
+	metric text,
+	allowed bigint,
+	denied bigint
+);
+
+-- Name: quota_explanation; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.quota_explanation AS (
+	decision_id uuid,
+	tenant_id uuid,
+	allowed boolean,
+	reason text,
+	metric text,
+	period public.quota_period,
+	subject text,
+	amount bigint,
+	limit_value bigint,
+	used bigint,
+	remaining bigint,
+	resets_at timestamp with time zone,
+	plan_id text,
+	is_override boolean,
+	windows jsonb,
+	decided_at timestamp with time zone,
+	explanation text
+);
+
+-- Name: TYPE quota_explanation; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TYPE public.quota_explanation IS 'A receipt, told: the window that decided, all windows consulted, the plan then in force, and one sentence.';
+
 -- Name: quota_scope; Type: TYPE; Schema: public; Owner: -
 
 CREATE TYPE public.quota_scope AS ENUM (
@@ -235,7 +301,25 @@ CREATE TYPE public.quota_status AS (
 	band public.quota_band,
 	resets_at timestamp with time zone,
 	enforcement public.quota_enforcement,
-	is_override boolean
+	is_override boolean,
+	overage bigint
+);
+
+-- Name: TYPE quota_status; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TYPE public.quota_status IS 'One entitlement and where it stands. overage is what is used beyond the limit: of a soft one, or by settling more than was reserved.';
+
+-- Name: rate_limit_usage; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.rate_limit_usage AS (
+	tenant_id uuid,
+	tier text,
+	requests bigint,
+	requests_remaining bigint,
+	requests_reset_at timestamp with time zone,
+	analysis_runs bigint,
+	analysis_runs_remaining bigint,
+	analysis_runs_reset_at timestamp with time zone
 );
 
 -- Name: record_usage_answer; Type: TYPE; Schema: public; Owner: -
@@ -324,6 +408,26 @@ CREATE TYPE public.usage_summary AS (
 -- Name: TYPE usage_summary; Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON TYPE public.usage_summary IS 'Usage of one period: hourly, daily or monthly, in UTC. Latencies are milliseconds, error_rate is failed calls per call (0 to 1), quota_* are those of tokens.';
+
+-- Name: add_quota(uuid, text, private.quota_window[], bigint); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.add_quota(p_tenant_id uuid, p_metric text, p_windows private.quota_window[], p_amount bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  insert into private.quota_counters as c (tenant_id, metric, period, subject, window_start, used)
+  select p_tenant_id, p_metric, w.period, w.subject, w.window_start, p_amount
+  from unnest(p_windows) w
+  order by w.period, w.subject
+  on conflict on constraint quota_counters_pkey do update set
+    used = least(
+      case when c.window_start < excluded.window_start then excluded.used else c.used + excluded.used end,
+      9007199254740991
+    ),
+    window_start = greatest(c.window_start, excluded.window_start);
+end
+$$;
 
 -- Name: add_usage(text[], text, bigint[], timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
@@ -417,34 +521,38 @@ begin
 end
 $$;
 
--- Name: adjust_quota(uuid, text, private.quota_window[], bigint, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+-- Name: admits(anyelement); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.adjust_quota(p_tenant_id uuid, p_metric text, p_windows private.quota_window[], p_amount bigint, p_at timestamp with time zone) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION private.admits(p_row anyelement) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
-    AS $$
+    AS $_$
 declare
-  v_window private.quota_window;
-  v_start timestamptz;
+  v_table regclass := (select t.typrelid from pg_catalog.pg_type t where t.oid = pg_typeof(p_row))::regclass;
+  v_meter private.metered_tables;
+  v_tenant_id uuid;
+  v_subject text;
+  v_amount bigint;
+  v_windows private.quota_window[];
 begin
-  foreach v_window in array p_windows loop
-    if p_amount < 0 then
-      update private.quota_counters c
-      set used = greatest(c.used + p_amount, 0)
-      where c.tenant_id = p_tenant_id and c.metric = p_metric
-        and c.period = v_window.period and c.subject = v_window.subject
-        and c.window_start = v_window.window_start;
-    elsif p_amount > 0 then
-      v_start := greatest(private.window_start(v_window.period, p_at), v_window.window_start);
-      update private.quota_counters c
-      set used = least(case when c.window_start < v_start then p_amount else c.used + p_amount end, 9007199254740991),
-          window_start = greatest(c.window_start, v_start)
-      where c.tenant_id = p_tenant_id and c.metric = p_metric
-        and c.period = v_window.period and c.subject = v_window.subject;
+  for v_meter in select * from private.metered_tables where table_id = v_table order by metric loop
+    execute private.metered_rows(v_meter, '(select ($1).*) as candidate')
+      into v_tenant_id, v_subject, v_amount using p_row;
+    continue when v_tenant_id is null or v_amount is null or v_amount <= 0; -- the trigger says what is wrong
+    v_windows := private.quota_windows(v_tenant_id, v_meter.metric, v_subject);
+    continue when not exists (select from unnest(v_windows) w where v_amount > w.cap - w.used);
+    continue when private.is_known_row(v_table, p_row);
+    if private.has_permission(v_tenant_id, 'usage:read') then
+      perform private.raise_denial(v_tenant_id, v_meter.metric, v_amount, v_windows);
     end if;
+    return false;
   end loop;
+  if not found then
+    perform private.raise_error(400, 'not_metered', format('The table %s is not metered.', v_table));
+  end if;
+  return true;
 end
-$$;
+$_$;
 
 -- Name: aggregate_usage_metrics(); Type: FUNCTION; Schema: private; Owner: -
 
@@ -491,6 +599,64 @@ begin
     exit when clock_timestamp() > statement_timestamp() + interval '30 seconds';
   end loop;
   return v_answer;
+end
+$$;
+
+-- Name: attach(regclass, text, text, text, text, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.attach(p_table regclass, p_metric text, p_amount text, p_tenant text, p_subject text, p_event_type text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_kind public.metric_kind;
+  v_meter private.metered_tables;
+  v_events text[];
+  v_event text;
+begin
+  select kind into v_kind from public.metrics where id = p_metric;
+  if not found then
+    perform private.raise_error(404, 'metric_not_found', format('There is no metric "%s".', p_metric));
+  end if;
+  perform private.detach(p_table, p_metric);
+
+  v_meter.table_id := p_table;
+  v_meter.metric := p_metric;
+  v_meter.amount := p_amount;
+  v_meter.tenant := p_tenant;
+  v_meter.subject := coalesce(p_subject, case v_kind when 'gauge' then '''''' else 'auth.uid()' end);
+  v_meter.row_key := coalesce((
+    select format('concat_ws('','', %s)', string_agg(format('%I', a.attname), ', ' order by k.ordinal))
+    from pg_catalog.pg_index i
+    cross join lateral unnest(i.indkey::int2[]) with ordinality k (attnum, ordinal)
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+    where i.indrelid = p_table and i.indisprimary
+  ), 'null');
+  if v_kind = 'counter' then
+    v_meter.event_type := coalesce(
+      p_event_type, (select e.id from public.usage_event_types e where e.metric = p_metric order by e.id limit 1)
+    );
+  end if;
+  execute private.metered_rows(v_meter, p_table::text) || ' limit 0'; -- whether the expressions are valid
+  insert into private.metered_tables select v_meter.*;
+
+  -- A trigger that sees the rows of a statement is for one kind of statement.
+  v_events := case v_kind when 'gauge' then array['insert', 'update', 'delete', 'truncate'] else array['insert'] end;
+  foreach v_event in array v_events loop
+    execute format(
+      'create trigger %I %s %s on %s %s for each statement execute function private.meter_rows(%L)',
+      format('meter_%s_%s', v_event, p_metric), case v_event when 'truncate' then 'before' else 'after' end, v_event, p_table,
+      case v_event
+        when 'insert' then 'referencing new table as new_rows'
+        when 'update' then 'referencing old table as old_rows new table as new_rows'
+        when 'delete' then 'referencing old table as old_rows'
+      end,
+      p_metric
+    );
+  end loop;
+  if v_kind = 'gauge' then
+    perform private.count_contents(v_meter, true);
+  end if;
 end
 $$;
 
@@ -566,6 +732,44 @@ begin
 end
 $$;
 
+-- Name: check_amounts(bigint[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.check_amounts(p_amounts bigint[]) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_amount bigint;
+begin
+  foreach v_amount in array p_amounts loop
+    if v_amount is null or v_amount not between 1 and 9007199254740991 then
+      perform private.raise_error(400, 'invalid_amount', 'An amount is an integer from 1 to 9007199254740991.');
+    end if;
+  end loop;
+end
+$$;
+
+-- Name: check_event(jsonb, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.check_event(p_event jsonb, p_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_fault text := private.event_fault(
+    p_event,
+    case when p_event ->> 'event_timestamp' is null then p_at else private.parse_timestamp(p_event ->> 'event_timestamp') end,
+    exists (select from public.usage_event_types where id = p_event ->> 'event_type'), p_at
+  );
+begin
+  if v_fault is not null then
+    perform private.raise_error(
+      400, split_part(v_fault, ' ', 1), concat('The usage event would be rejected: ', v_fault)
+    );
+  end if;
+end
+$$;
+
 -- Name: check_max_rows(integer); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.check_max_rows(p_max_rows integer) RETURNS void
@@ -595,24 +799,6 @@ begin
 end
 $$;
 
--- Name: check_quota_request(uuid, text, text, bigint); Type: FUNCTION; Schema: private; Owner: -
-
-CREATE FUNCTION private.check_quota_request(p_tenant_id uuid, p_permission text, p_metric text, p_amount bigint) RETURNS timestamp with time zone
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-begin
-  perform private.require_permission(p_tenant_id, p_permission);
-  if p_amount is null or p_amount not between 1 and 9007199254740991 then
-    perform private.raise_error(400, 'invalid_amount', 'An amount is an integer from 1 to 9007199254740991.');
-  end if;
-  if not exists (select from public.metrics where id = p_metric) then
-    perform private.raise_error(404, 'metric_not_found', format('There is no metric "%s".', p_metric));
-  end if;
-  return private.tenant_now(p_tenant_id);
-end
-$$;
-
 -- Name: check_range(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.check_range(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS void
@@ -633,11 +819,13 @@ CREATE FUNCTION private.check_tenant_quota(p_tenant_id uuid, p_metric text, p_am
     SET search_path TO ''
     AS $$
 declare
-  v_at timestamptz := private.check_quota_request(p_tenant_id, 'usage:read', p_metric, p_amount);
-  v_windows private.quota_window[] :=
-    private.quota_windows(p_tenant_id, p_metric, private.resolve_subject(p_subject), v_at);
-  v_allowed boolean := not exists (select from unnest(v_windows) w where w.used + p_amount > w.cap);
+  v_subject text := private.quota_subject(p_tenant_id, 'usage:read', p_subject);
+  v_windows private.quota_window[];
+  v_allowed boolean;
 begin
+  perform private.check_amounts(array[p_amount]);
+  v_windows := private.quota_windows(p_tenant_id, p_metric, v_subject);
+  v_allowed := not exists (select from unnest(v_windows) w where p_amount > w.cap - w.used);
   return private.quota_answer(p_metric, private.tightest_window(v_windows, p_amount, v_allowed), v_allowed);
 end
 $$;
@@ -672,6 +860,39 @@ begin
 end
 $$;
 
+-- Name: tenant_limits; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.tenant_limits (
+    tenant_id uuid NOT NULL,
+    metric text NOT NULL,
+    period public.quota_period NOT NULL,
+    per public.quota_scope DEFAULT 'tenant'::public.quota_scope NOT NULL,
+    limit_value bigint,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT tenant_limits_limit_value_range CHECK (((limit_value >= 0) AND (limit_value <= '9007199254740991'::bigint)))
+);
+
+-- Name: TABLE tenant_limits; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.tenant_limits IS 'Overrides: limits agreed with one tenant.';
+
+-- Name: clear_custom_quota(uuid, text, public.quota_period); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.clear_custom_quota(p_tenant_id uuid, p_metric text, p_period public.quota_period) RETURNS SETOF public.tenant_limits
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_platform_admin();
+  return query
+    delete from public.tenant_limits l
+    where l.tenant_id = p_tenant_id and l.metric = p_metric
+      and l.period = private.limit_period(p_tenant_id, p_metric, p_period)
+    returning l.*;
+end
+$$;
+
 -- Name: close_reservation(uuid, text, bigint, jsonb); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.close_reservation(p_id uuid, p_status text, p_actual bigint, p_event jsonb) RETURNS public.reservation_answer
@@ -679,33 +900,99 @@ CREATE FUNCTION private.close_reservation(p_id uuid, p_status text, p_actual big
     SET search_path TO ''
     AS $$
 declare
-  v_reservation private.quota_reservations;
-  v_at timestamptz;
+  v_reservation private.quota_reservations := private.open_reservation(p_id);
+  v_tenant_id uuid := v_reservation.tenant_id;
+  v_metric text := v_reservation.metric;
+  v_subject text := v_reservation.subject;
   v_windows private.quota_window[];
   v_answer public.quota_answer;
 begin
-  select * into v_reservation from private.quota_reservations where id = p_id for update;
-  if not found then
-    perform private.raise_error(404, 'reservation_not_found', 'There is no such reservation.');
-  end if;
-  if v_reservation.status <> 'open' then
-    perform private.raise_error(
-      409, 'reservation_' || v_reservation.status, format('This reservation is %s already.', v_reservation.status)
+  update private.quota_reservations set status = p_status, closed_at = now() where id = p_id;
+  if p_actual < v_reservation.amount then
+    perform private.give_back(v_tenant_id, v_metric, v_reservation.holds, v_reservation.amount - p_actual);
+  elsif p_actual > v_reservation.amount then
+    perform private.add_quota(
+      v_tenant_id, v_metric, private.quota_windows(v_tenant_id, v_metric, v_subject), p_actual - v_reservation.amount
     );
   end if;
-  v_at := private.tenant_now(v_reservation.tenant_id);
-
-  update private.quota_reservations set status = p_status, closed_at = now() where id = p_id;
-  perform private.adjust_quota(
-    v_reservation.tenant_id, v_reservation.metric, v_reservation.windows, p_actual - v_reservation.amount, v_at
-  );
+  if p_event is null and p_status = 'settled' then
+    p_event := private.with_amount(v_reservation.event, v_metric, p_actual);
+  end if;
   if p_event is not null then
-    perform private.record_one_event(v_reservation.tenant_id, v_reservation.subject, p_event, v_at);
+    perform private.record_one_event(v_tenant_id, v_subject, p_event, private.tenant_now(v_tenant_id));
   end if;
 
-  v_windows := private.quota_windows(v_reservation.tenant_id, v_reservation.metric, v_reservation.subject, v_at);
-  v_answer := private.quota_answer(v_reservation.metric, private.tightest_window(v_windows, 0, true), true);
+  v_windows := private.quota_windows(v_tenant_id, v_metric, v_subject);
+  v_answer := private.quota_answer(v_metric, private.tightest_window(v_windows, 0, true), true);
   return row((v_answer).*, p_id);
+end
+$$;
+
+-- Name: commit_lightly(boolean); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.commit_lightly(p_is_loss_tolerable boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  if p_is_loss_tolerable
+    and current_setting('request.path', true)
+      in ('/rpc/consume_quota', '/rpc/consume_quota_batch', '/rpc/consume_quota_batches')
+  then
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
+end
+$$;
+
+-- Name: consume_batches(private.quota_batch[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.consume_batches(p_batches private.quota_batch[]) RETURNS SETOF public.quota_answer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_batch private.quota_batch;
+  v_take private.quota_take;
+  v_takes private.quota_take[] := '{}';
+  v_is_loss_tolerable boolean := true;
+begin
+  if (select coalesce(sum(cardinality(b.amounts)), 0) from unnest(p_batches) b) not between 1 and 1000
+    or exists (select from unnest(p_batches) b where cardinality(b.keys) <> cardinality(b.amounts))
+  then
+    perform private.raise_error(
+      400, 'invalid_batch', 'A batch has 1 to 1000 amounts, and an idempotency key or null for each, or none at all.'
+    );
+  end if;
+  perform private.check_amounts(b.amounts) from unnest(p_batches) b;
+  perform private.lock_counters(b.tenant_id, b.metric, b.subjects)
+  from (
+    select g.tenant_id, g.metric, array_agg(g.subject) as subjects
+    from unnest(p_batches) g
+    group by 1, 2 having count(distinct g.subject) > 1
+    order by 1, 2
+  ) b;
+
+  for v_batch in select b.* from unnest(p_batches) b order by b.tenant_id, b.metric, b.subject, b.index loop
+    if v_batch.keys is null then
+      v_take := private.take_quota(v_batch.tenant_id, v_batch.metric, v_batch.subject, v_batch.amounts);
+      v_is_loss_tolerable := v_is_loss_tolerable and v_take.is_loss_tolerable;
+    else
+      v_take.answers := array(
+        select private.without_reservation(a) from unnest(private.grant_quota(
+          v_batch.tenant_id, v_batch.metric, v_batch.subject, v_batch.amounts, v_batch.keys
+        )) a
+      );
+      v_is_loss_tolerable := false;
+    end if;
+    v_takes[v_batch.index] := v_take;
+  end loop;
+  perform private.commit_lightly(v_is_loss_tolerable);
+  return query
+    select a.*
+    from generate_subscripts(v_takes, 1) i
+    cross join lateral unnest((v_takes[i]).answers) with ordinality
+      a (allowed, metric, period, limit_value, used, remaining, resets_at, reason, decision_id, ordinal)
+    order by i, a.ordinal;
 end
 $$;
 
@@ -716,29 +1003,205 @@ CREATE FUNCTION private.consume_quota(p_tenant_id uuid, p_metric text, p_amount 
     SET search_path TO ''
     AS $$
 declare
-  v_at timestamptz := private.check_quota_request(p_tenant_id, 'usage:write', p_metric, p_amount);
-  v_subject text := private.resolve_subject(p_subject);
-  v_granted public.reservation_answer;
-  v_answer public.quota_answer;
+  v_subject text := private.quota_subject(p_tenant_id, 'usage:write', p_subject);
+  v_take private.quota_take;
 begin
-  -- A rate counter may lose a moment's counting in a crash, and then need not wait for the disk. Only when this call is
-  -- the whole transaction, so that nothing else commits that way.
-  if p_key is null
-    and current_setting('request.path', true) = '/rpc/consume_quota'
-    and not exists (
-      select from public.entitlements e
-      where e.tenant_id = p_tenant_id and e.metric = p_metric and e.period not in ('minute', 'hour')
-    )
-  then
-    perform set_config('synchronous_commit', 'off', true);
+  perform private.check_amounts(array[p_amount]);
+  if p_key is not null then
+    return private.without_reservation(
+      (private.grant_quota(p_tenant_id, p_metric, v_subject, array[p_amount], array[p_key]))[1]
+    );
+  end if;
+  v_take := private.take_quota(p_tenant_id, p_metric, v_subject, array[p_amount]);
+  perform private.commit_lightly(v_take.is_loss_tolerable);
+  return v_take.answers[1];
+end
+$$;
+
+-- Name: consume_quota_batch(uuid, text, bigint[], text, text[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.consume_quota_batch(p_tenant_id uuid, p_metric text, p_amounts bigint[], p_subject text, p_keys text[]) RETURNS SETOF public.quota_answer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_subject text := private.quota_subject(p_tenant_id, 'usage:write', p_subject);
+begin
+  return query select * from private.consume_batches(
+    array[row(1, p_tenant_id, p_metric, v_subject, p_amounts, p_keys)::private.quota_batch]
+  );
+end
+$$;
+
+-- Name: consume_quota_batches(jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.consume_quota_batches(p_batches jsonb) RETURNS SETOF public.quota_answer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if p_batches is null or jsonb_typeof(p_batches) <> 'array' then
+    perform private.raise_error(400, 'invalid_batch', 'Batches are a JSON array of objects.');
+  end if;
+  return query select * from private.consume_batches(array(
+    select row(
+      b.index, b.tenant_id, b.metric, private.quota_subject(b.tenant_id, 'usage:write', b.subject), b.amounts,
+      b.idempotency_keys
+    )::private.quota_batch
+    from rows from (
+      jsonb_to_recordset(p_batches)
+        as (tenant_id uuid, metric text, amounts bigint[], subject text, idempotency_keys text[])
+    ) with ordinality b (tenant_id, metric, amounts, subject, idempotency_keys, index)
+  ));
+end
+$$;
+
+-- Name: consume_quotas(uuid, jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.consume_quotas(p_tenant_id uuid, p_items jsonb) RETURNS SETOF public.quota_answer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_item record;
+  v_items private.quota_batch[];
+  v_windows private.quota_window[];
+  v_answer public.quota_answer;
+  v_answers public.quota_answer[] := '{}';
+  v_granted public.reservation_answer;
+  v_is_denied boolean;
+begin
+  if p_items is null or jsonb_typeof(p_items) <> 'array' or jsonb_array_length(p_items) not between 1 and 100 then
+    perform private.raise_error(400, 'invalid_items', 'Items are a JSON array of 1 to 100 objects.');
+  end if;
+  v_items := array(
+    select row(
+      i.index, p_tenant_id, i.metric, private.quota_subject(p_tenant_id, 'usage:write', i.subject),
+      array[coalesce(i.amount, 1)], array[i.idempotency_key]
+    )::private.quota_batch
+    from rows from (
+      jsonb_to_recordset(p_items) as (metric text, amount bigint, subject text, idempotency_key text)
+    ) with ordinality i (metric, amount, subject, idempotency_key, index)
+  );
+  perform private.check_amounts(i.amounts) from unnest(v_items) i;
+  if exists (select from unnest(v_items) i group by i.metric, i.subject having count(*) > 1) then
+    perform private.raise_error(400, 'duplicate_item', 'Name each metric once for each subject.');
   end if;
 
-  v_granted := private.grant_quota(p_tenant_id, p_metric, p_amount, v_subject, p_key, null, v_at);
-  v_answer := row(
-    v_granted.allowed, v_granted.metric, v_granted.period, v_granted.limit_value, v_granted.used,
-    v_granted.remaining, v_granted.resets_at, v_granted.reason, v_granted.decision_id
-  );
-  return v_answer;
+  for v_round in 1..10 loop
+    -- Look first: what is denied then has taken nothing.
+    v_is_denied := false;
+    for v_item in select i.*, i.amounts[1] as amount, i.keys[1] as key from unnest(v_items) i loop
+      v_granted := private.find_grant(p_tenant_id, v_item.key, v_item.metric, v_item.amount, v_item.subject, false);
+      if v_granted.allowed then
+        v_answer := private.without_reservation(v_granted);
+      else
+        v_windows := private.quota_windows(p_tenant_id, v_item.metric, v_item.subject);
+        if exists (select from unnest(v_windows) w where v_item.amount > w.cap - w.used) then
+          v_answer := (private.deny_quota(p_tenant_id, v_item.metric, v_item.amount, v_windows)).answer;
+          perform private.count_denials(p_tenant_id, v_item.metric, 1);
+          v_is_denied := true;
+        else
+          v_answer := private.quota_answer(
+            v_item.metric, private.tightest_window(v_windows, v_item.amount, true), false
+          );
+          v_answer.reason := 'denied_together';
+        end if;
+      end if;
+      v_answers[v_item.index] := v_answer;
+    end loop;
+    if v_is_denied then
+      return query select * from unnest(v_answers);
+      return;
+    end if;
+
+    begin
+      perform private.lock_counters(p_tenant_id, i.metric, array_agg(i.subject))
+      from unnest(v_items) i group by i.metric having count(*) > 1 order by i.metric;
+      for v_item in select * from unnest(v_items) i order by i.metric, i.subject loop
+        v_granted := (private.grant_quota(
+          p_tenant_id, v_item.metric, v_item.subject, v_item.amounts, v_item.keys
+        ))[1];
+        if not v_granted.allowed then
+          raise exception using errcode = 'MB001';
+        end if;
+        v_answers[v_item.index] := private.without_reservation(v_granted);
+      end loop;
+      return query select * from unnest(v_answers);
+      return;
+    exception when sqlstate 'MB001' then
+      null; -- somebody took it between the look and the take: nothing is taken, and the next look says what is full
+    end;
+  end loop;
+  perform private.raise_error(503, 'quota_contended', 'The quota changes faster than it can be read; try again.');
+end
+$$;
+
+-- Name: metered_tables; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.metered_tables (
+    table_id regclass NOT NULL,
+    metric text NOT NULL,
+    amount text NOT NULL,
+    tenant text NOT NULL,
+    subject text NOT NULL,
+    row_key text NOT NULL,
+    event_type text
+);
+
+-- Name: TABLE metered_tables; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.metered_tables IS 'Which metric counts which table, by SQL expressions over a row of it.';
+
+-- Name: COLUMN metered_tables.row_key; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON COLUMN private.metered_tables.row_key IS 'Names the row in its usage event: its primary key.';
+
+-- Name: count_contents(private.metered_tables, boolean); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.count_contents(p_meter private.metered_tables, p_is_counted boolean) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_table text := p_meter.table_id::text;
+  v_sums private.metered_sum[];
+  v_sum private.metered_sum;
+begin
+  execute private.metered_sums(
+    p_meter, case when p_is_counted then v_table end, case when not p_is_counted then v_table end
+  ) into v_sums;
+  if not p_is_counted then
+    perform private.take_metered(p_meter.metric, v_sums);
+    return;
+  end if;
+  foreach v_sum in array coalesce(v_sums, '{}') loop
+    perform private.add_quota(
+      v_sum.tenant_id, p_meter.metric,
+      array(
+        select w
+        from unnest(private.quota_windows(v_sum.tenant_id, p_meter.metric, v_sum.subject)) w
+        where w.period = 'none'
+      ),
+      v_sum.amount::bigint
+    );
+  end loop;
+end
+$$;
+
+-- Name: count_denials(uuid, text, bigint); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.count_denials(p_tenant_id uuid, p_metric text, p_denied bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  update private.quota_denials d set denied = d.denied + p_denied
+  where d.tenant_id = p_tenant_id and d.metric = p_metric and d.source = pg_backend_pid();
+  if not found then
+    insert into private.quota_denials (tenant_id, metric, source, denied)
+    select t.id, p_metric, pg_backend_pid(), p_denied from public.tenants t where t.id = p_tenant_id;
+  end if;
 end
 $$;
 
@@ -997,6 +1460,83 @@ begin
 end
 $$;
 
+-- Name: deny_quota(uuid, text, bigint, private.quota_window[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.deny_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_windows private.quota_window[], OUT answer public.quota_answer, OUT is_new boolean) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_window private.quota_window := private.tightest_window(p_windows, p_amount, false);
+  v_id uuid;
+  v_is_first boolean;
+begin
+  answer := private.quota_answer(p_metric, v_window, false);
+  is_new := false;
+  for v_attempt in 1..3 loop
+    select d.id into v_id
+    from public.quota_decisions d
+    where d.tenant_id = p_tenant_id and d.metric = p_metric and d.period = v_window.period
+      and d.subject = v_window.subject and d.window_start = v_window.window_start
+      and d.used = v_window.used and d.limit_value is not distinct from v_window.limit_value and not d.allowed;
+    exit when found;
+
+    -- A rival may have written it meanwhile, or been the first of the window.
+    v_is_first := not exists (
+      select from public.quota_decisions d
+      where d.tenant_id = p_tenant_id and d.metric = p_metric and d.period = v_window.period
+        and d.subject = v_window.subject and d.window_start = v_window.window_start and d.is_first
+    );
+    v_id := private.write_receipt(p_tenant_id, p_metric, p_amount, answer, v_window, p_windows, v_is_first);
+    if v_id is null then
+      continue;
+    end if;
+    is_new := true;
+    if v_is_first then
+      perform private.audit(
+        p_tenant_id,
+        case when v_window.subject <> '' or v_window.period in ('minute', 'hour') then 'rate_limit_exceeded' else 'quota_exceeded' end,
+        'denied', 'metric', p_metric, null,
+        jsonb_build_object(
+          'period', v_window.period, 'subject', v_window.subject, 'limit', v_window.limit_value, 'used', v_window.used
+        ),
+        'warning', 'failure', jsonb_build_object('decision_id', v_id)
+      );
+    end if;
+    exit;
+  end loop;
+  answer.decision_id := v_id;
+end
+$$;
+
+-- Name: detach(regclass, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.detach(p_table regclass, p_metric text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_meter private.metered_tables;
+  v_trigger name;
+begin
+  delete from private.metered_tables where table_id = p_table and metric = p_metric returning * into v_meter;
+  if not found then
+    return false;
+  end if;
+  for v_trigger in
+    select t.tgname from pg_catalog.pg_trigger t
+    where t.tgrelid = p_table and t.tgfoid = 'private.meter_rows'::regproc
+      and t.tgname ~ ('_' || p_metric || '$')
+  loop
+    execute format('drop trigger %I on %s', v_trigger, p_table);
+  end loop;
+  if (select kind from public.metrics where id = p_metric) = 'gauge' then
+    perform private.count_contents(v_meter, false);
+  end if;
+  return true;
+end
+$_$;
+
 -- Name: ensure_audit_partitions(integer); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.ensure_audit_partitions(p_months integer DEFAULT 2) RETURNS void
@@ -1120,6 +1660,207 @@ begin
 end
 $_$;
 
+-- Name: expire_reservations(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.expire_reservations() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_due private.quota_reservations[];
+begin
+  v_due := array(
+    select r
+    from private.quota_reservations r
+    join public.tenants t on t.id = r.tenant_id
+    where r.status = 'open' and r.expires_at <= now() + t.clock_offset
+    order by r.expires_at
+    limit 5000
+    for update of r skip locked
+  );
+  with held as materialized (
+    select r.tenant_id, r.metric, h.period, h.subject, h.window_start,
+      sum(least(h.amount, r.amount - r.spent)) as amount
+    from unnest(v_due) r cross join lateral unnest(r.holds) h
+    group by 1, 2, 3, 4, 5
+  ),
+  locked as materialized (
+    select c.tenant_id, c.metric, c.period, c.subject, c.window_start
+    from private.quota_counters c
+    where (c.tenant_id, c.metric, c.period, c.subject) in (
+      select h.tenant_id, h.metric, h.period, h.subject from held h
+    )
+    order by c.tenant_id, c.metric, c.period, c.subject
+    for update
+  )
+  update private.quota_counters c
+  set used = greatest(c.used - h.amount, 0)
+  from held h join locked l using (tenant_id, metric, period, subject, window_start)
+  where c.tenant_id = h.tenant_id and c.metric = h.metric and c.period = h.period and c.subject = h.subject
+    and c.window_start = h.window_start;
+
+  update private.quota_reservations r set status = 'expired', closed_at = now()
+  from unnest(v_due) d where r.id = d.id;
+
+  perform private.record_events(
+    e.tenant_id, null,
+    jsonb_agg(private.with_amount(e.event, e.metric, e.spent) || jsonb_build_object('subject', e.subject)),
+    private.tenant_now(e.tenant_id)
+  )
+  from unnest(v_due) e
+  where e.event is not null and e.spent > 0
+  group by e.tenant_id;
+end
+$$;
+
+-- Name: explain_decision(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.explain_decision(p_decision_id uuid) RETURNS public.quota_explanation
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_decision public.quota_decisions;
+begin
+  select * into v_decision from public.quota_decisions where id = p_decision_id;
+  if not found or not private.has_permission(v_decision.tenant_id, 'usage:read') then
+    perform private.raise_error(404, 'decision_not_found', 'There is no such decision.');
+  end if;
+  return private.explain_receipt(v_decision);
+end
+$$;
+
+-- Name: quota_decisions; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.quota_decisions (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid NOT NULL,
+    metric text NOT NULL,
+    period public.quota_period NOT NULL,
+    subject text NOT NULL,
+    amount bigint NOT NULL,
+    allowed boolean NOT NULL,
+    reason text,
+    limit_value bigint,
+    used bigint NOT NULL,
+    window_start timestamp with time zone NOT NULL,
+    windows jsonb NOT NULL,
+    plan_id text NOT NULL,
+    is_first boolean DEFAULT false NOT NULL,
+    batch_id bigint,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+-- Name: TABLE quota_decisions; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.quota_decisions IS 'Receipts: what a denial saw; the first with given counters writes one, later ones return it. Of grants, those that cross a soft limit, and samples. Kept 30 days.';
+
+-- Name: COLUMN quota_decisions.windows; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.quota_decisions.windows IS 'Every window consulted: period, subject, limit_value, enforcement, is_override, window_start, used.';
+
+-- Name: COLUMN quota_decisions.is_first; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.quota_decisions.is_first IS 'The first denial of its window, which is audited.';
+
+-- Name: COLUMN quota_decisions.batch_id; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.quota_decisions.batch_id IS 'The batch by which the roll-ups count it, see the usage domain; null where they do not.';
+
+-- Name: COLUMN quota_decisions.created_at; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.quota_decisions.created_at IS 'In the tenant''s time, as window_start is.';
+
+-- Name: explain_receipt(public.quota_decisions); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.explain_receipt(p_decision public.quota_decisions) RETURNS public.quota_explanation
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_is_override boolean;
+  v_explanation public.quota_explanation;
+  v_resets_at timestamptz := private.window_end(p_decision.period, p_decision.window_start);
+begin
+  select (w ->> 'is_override')::boolean into v_is_override
+  from jsonb_array_elements(p_decision.windows) w
+  where w ->> 'period' = p_decision.period::text and w ->> 'subject' = p_decision.subject;
+
+  v_explanation := row(
+    p_decision.id, p_decision.tenant_id, p_decision.allowed, p_decision.reason, p_decision.metric, p_decision.period,
+    p_decision.subject, p_decision.amount, p_decision.limit_value, p_decision.used,
+    private.quota_remaining(p_decision.limit_value, p_decision.used), v_resets_at, p_decision.plan_id, v_is_override,
+    p_decision.windows, p_decision.created_at,
+    concat(
+      case when p_decision.allowed then 'Allowed: ' else 'Denied: ' end,
+      case
+        when p_decision.reason = 'not_included' then format(
+          case when v_is_override then '%s is set to 0 for this tenant, on the plan %s'
+            else '%s is not included in the plan %2$s' end,
+          p_decision.metric, p_decision.plan_id
+        )
+        else format(
+          '%s of %s was asked for when %s of %s',
+          p_decision.amount, p_decision.metric, p_decision.used, coalesce(p_decision.limit_value::text, 'an unlimited amount')
+        ) || format(
+          ' %s used%s%s, a limit %s',
+          case when p_decision.allowed then 'is now' else 'was' end,
+          case when p_decision.period <> 'none' then format(
+            ' in the %s from %s', p_decision.period,
+            to_char(p_decision.window_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')
+          ) end,
+          case when p_decision.subject <> '' then format(' by %s', p_decision.subject) end,
+          case when v_is_override then format('set for this tenant in place of the plan %s', p_decision.plan_id)
+            else format('of the plan %s', p_decision.plan_id) end
+        )
+      end,
+      case when p_decision.reason = 'soft_limit_exceeded' then '; the limit is soft, so the overage is counted' end,
+      '.',
+      case
+        when v_resets_at is not null and p_decision.reason is distinct from 'not_included'
+          then to_char(v_resets_at at time zone 'UTC', '" It resets at "YYYY-MM-DD HH24:MI "UTC."')
+      end
+    )
+  );
+  return v_explanation;
+end
+$_$;
+
+-- Name: extend_reservation(uuid, bigint); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.extend_reservation(p_id uuid, p_amount bigint) RETURNS public.reservation_answer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_reservation private.quota_reservations;
+  v_take private.quota_take;
+begin
+  perform private.check_amounts(array[p_amount]);
+  v_reservation := private.open_reservation(p_id);
+  v_take := private.take_quota(
+    v_reservation.tenant_id, v_reservation.metric, v_reservation.subject, array[p_amount]
+  );
+  update private.quota_reservations r
+  set spent = r.amount,
+      amount = r.amount + v_take.taken,
+      -- A window that has rolled since holds only what it has got now.
+      holds = array(
+        select row(h.period, h.subject, max(h.window_start), sum(h.amount))::private.quota_hold
+        from (
+          select o.*, max(o.window_start) over (partition by o.period, o.subject) as latest
+          from unnest(r.holds || private.quota_holds(v_take.windows, v_take.taken)) o
+        ) h
+        where h.window_start = h.latest
+        group by h.period, h.subject
+        order by h.period, h.subject
+      ),
+      expires_at = private.tenant_now(r.tenant_id) + r.ttl
+  where r.id = p_id;
+  return row((v_take.answers[1]).*, p_id);
+end
+$$;
+
 -- Name: find_grant(uuid, text, text, bigint, text, boolean); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.find_grant(p_tenant_id uuid, p_key text, p_metric text, p_amount bigint, p_subject text, p_is_reservation boolean) RETURNS public.reservation_answer
@@ -1145,6 +1886,27 @@ begin
 end
 $$;
 
+-- Name: fold_quota_denials(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.fold_quota_denials() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  with folded as (
+    delete from private.quota_denials d
+    where (d.tenant_id, d.metric, d.source) in (
+      select s.tenant_id, s.metric, s.source from private.quota_denials s where s.source <> 0
+      for update skip locked limit 100000
+    )
+    returning d.tenant_id, d.metric, d.denied
+  )
+  insert into private.quota_denials as d (tenant_id, metric, source, denied)
+  select f.tenant_id, f.metric, 0, sum(f.denied) from folded f group by 1, 2 order by 1, 2
+  on conflict (tenant_id, metric, source) do update set denied = d.denied + excluded.denied;
+end
+$$;
+
 -- Name: get_multi_tenant_stats(text, integer); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.get_multi_tenant_stats(p_period_type text, p_max_rows integer) RETURNS SETOF public.usage_summary
@@ -1155,6 +1917,27 @@ begin
   perform private.check_max_rows(p_max_rows);
   return query
     select u.* from private.current_usage(p_period_type) u order by u.total_tokens_used desc, u.tenant_id limit p_max_rows;
+end
+$$;
+
+-- Name: get_quota_checks(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_quota_checks(p_tenant_id uuid) RETURNS SETOF public.quota_checks
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_permission(p_tenant_id, 'usage:read');
+  perform private.tenant_now(p_tenant_id); -- PT404 unless the tenant exists
+  return query
+    select c.metric, sum(c.allowed)::bigint, sum(c.denied)::bigint
+    from (
+      select q.metric, q.allowed, 0 as denied from private.quota_counters q where q.tenant_id = p_tenant_id
+      union all
+      select d.metric, 0, d.denied from private.quota_denials d where d.tenant_id = p_tenant_id
+    ) c
+    group by c.metric
+    order by c.metric;
 end
 $$;
 
@@ -1174,7 +1957,8 @@ begin
     select e.metric, m.unit, m.kind, e.period, e.per, e.limit_value, u.used,
       private.quota_remaining(e.limit_value, u.used),
       round(p.percentage, 2), private.quota_band(p.percentage),
-      private.window_end(e.period, u.window_start), e.enforcement, e.is_override
+      private.window_end(e.period, u.window_start), e.enforcement, e.is_override,
+      greatest(u.used - e.limit_value, 0)
     from public.entitlements e
     join public.metrics m on m.id = e.metric
     left join private.quota_counters c
@@ -1189,6 +1973,40 @@ begin
     ) as p (percentage)
     where e.tenant_id = p_tenant_id
     order by e.metric, e.period, e.per;
+end
+$$;
+
+-- Name: get_rate_limit_usage(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_rate_limit_usage(p_tenant_id uuid) RETURNS SETOF public.rate_limit_usage
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_tenant_ids uuid[];
+  v_subject text := private.resolve_subject(null);
+begin
+  if p_tenant_id is null then
+    v_tenant_ids := array(
+      select m.tenant_id from public.memberships m
+      where m.user_id = (select auth.uid()) and private.has_permission(m.tenant_id, 'usage:read')
+    );
+  else
+    perform private.require_permission(p_tenant_id, 'usage:read');
+    perform private.tenant_now(p_tenant_id); -- PT404 unless the tenant exists
+    v_tenant_ids := array[p_tenant_id];
+  end if;
+  return query
+    select t.id, t.plan_id, r.limit_value, r.remaining, r.resets_at, a.limit_value, a.remaining, a.resets_at
+    from public.tenants t
+    cross join lateral private.quota_answer('api_calls', private.tightest_window(
+      private.quota_windows(t.id, 'api_calls', v_subject), 0, true
+    ), true) r
+    cross join lateral private.quota_answer('analysis_runs', private.tightest_window(
+      private.quota_windows(t.id, 'analysis_runs', v_subject), 0, true
+    ), true) a
+    where t.id = any (v_tenant_ids)
+    order by t.created_at, t.id;
 end
 $$;
 
@@ -1327,49 +2145,110 @@ begin
 end
 $$;
 
--- Name: grant_quota(uuid, text, bigint, text, text, integer, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+-- Name: give_back(uuid, text, private.quota_hold[], bigint, integer); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.grant_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_key text, p_ttl_seconds integer, p_at timestamp with time zone) RETURNS public.reservation_answer
+CREATE FUNCTION private.give_back(p_tenant_id uuid, p_metric text, p_holds private.quota_hold[], p_amount bigint, p_grants integer DEFAULT 0) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 declare
-  v_is_reservation boolean := p_ttl_seconds is not null;
-  v_replay public.reservation_answer;
-  v_take private.quota_take;
-  v_answer public.reservation_answer;
+  v_hold private.quota_hold;
 begin
-  if p_key is not null then
-    v_replay := private.find_grant(p_tenant_id, p_key, p_metric, p_amount, p_subject, v_is_reservation);
-    if v_replay.allowed then
-      return v_replay;
+  foreach v_hold in array p_holds loop
+    update private.quota_counters c
+    set used = case
+          when c.window_start = v_hold.window_start then greatest(c.used - least(p_amount, v_hold.amount), 0)
+          else c.used
+        end,
+        allowed = c.allowed - p_grants
+    where c.tenant_id = p_tenant_id and c.metric = p_metric and c.period = v_hold.period and c.subject = v_hold.subject
+      and (p_grants > 0 or c.window_start = v_hold.window_start);
+    p_grants := 0; -- counted in the first window alone
+  end loop;
+end
+$$;
+
+-- Name: grant_quota(uuid, text, text, bigint[], text[], interval, jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.grant_quota(p_tenant_id uuid, p_metric text, p_subject text, p_amounts bigint[], p_keys text[], p_ttl interval DEFAULT NULL::interval, p_event jsonb DEFAULT NULL::jsonb) RETURNS public.reservation_answer[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_is_reservation boolean := p_ttl is not null;
+  v_answers public.reservation_answer[] := array_fill(null::public.reservation_answer, array[cardinality(p_amounts)]);
+  v_answer public.reservation_answer;
+  v_replay public.reservation_answer;
+  v_wanted int[] := '{}';
+  v_keys text[] := '{}';
+  v_take private.quota_take;
+  v_item record;
+  v_holds private.quota_hold[];
+begin
+  for v_i in 1..cardinality(p_amounts) loop
+    if p_keys[v_i] is not null then
+      v_replay := private.find_grant(
+        p_tenant_id, p_keys[v_i], p_metric, p_amounts[v_i], p_subject, v_is_reservation
+      );
+      v_answers[v_i] := v_replay;
+      continue when v_replay.allowed or p_keys[v_i] = any (v_keys);
+      v_keys := v_keys || p_keys[v_i];
     end if;
+    v_wanted := v_wanted || v_i;
+  end loop;
+  if cardinality(v_wanted) > 0 then
+    v_take := private.take_quota(
+      p_tenant_id, p_metric, p_subject, array(select p_amounts[w] from unnest(v_wanted) w)
+    );
   end if;
 
-  v_take := private.take_quota(p_tenant_id, p_metric, p_amount, p_subject, p_at);
-  v_answer := row((v_take.answer).*, null::uuid);
-  if v_answer.allowed and v_is_reservation then
-    insert into private.quota_reservations (tenant_id, metric, subject, amount, windows, expires_at)
-    values (p_tenant_id, p_metric, p_subject, p_amount, v_take.windows, p_at + make_interval(secs => p_ttl_seconds))
-    returning id into v_answer.reservation_id;
-  end if;
-  if p_key is null then
-    return v_answer;
-  end if;
-
-  if v_answer.allowed then
-    insert into private.quota_grants (tenant_id, idempotency_key, metric, amount, subject, answer)
-    values (p_tenant_id, p_key, p_metric, p_amount, p_subject, v_answer)
-    on conflict do nothing;
-    if found then
-      return v_answer;
+  -- In key order: two calls with the same keys would otherwise wait for each other.
+  for v_item in
+    select w.i, v_take.answers[w.ordinal] as answer, p_amounts[w.i] as amount, p_keys[w.i] as key
+    from unnest(v_wanted) with ordinality w (i, ordinal)
+    order by p_keys[w.i], w.i
+  loop
+    v_answer := row((v_item.answer).*, null::uuid);
+    if v_answer.allowed then
+      v_holds := private.quota_holds(v_take.windows, v_item.amount);
+      if v_is_reservation then
+        insert into private.quota_reservations (tenant_id, metric, subject, amount, holds, event, ttl, expires_at)
+        values (
+          p_tenant_id, p_metric, p_subject, v_item.amount, v_holds, p_event, p_ttl,
+          private.tenant_now(p_tenant_id) + p_ttl
+        )
+        returning id into v_answer.reservation_id;
+      end if;
+      if v_item.key is not null then
+        insert into private.quota_grants (tenant_id, idempotency_key, metric, amount, subject, answer)
+        values (p_tenant_id, v_item.key, p_metric, v_item.amount, p_subject, v_answer)
+        on conflict do nothing;
+        if not found then
+          -- The same request was granted while this one waited for the counter: undo, and answer as it was answered.
+          perform private.give_back(p_tenant_id, p_metric, v_holds, v_item.amount, 1);
+          delete from private.quota_reservations where id = v_answer.reservation_id;
+          v_answer := private.find_grant(
+            p_tenant_id, v_item.key, p_metric, v_item.amount, p_subject, v_is_reservation
+          );
+        end if;
+      end if;
+    elsif v_item.key is not null then
+      v_replay := private.find_grant(p_tenant_id, v_item.key, p_metric, v_item.amount, p_subject, v_is_reservation);
+      if v_replay.allowed then
+        v_answer := v_replay;
+      end if;
     end if;
-    -- The same request was granted while this one waited for the counter: undo, and answer as it was answered.
-    perform private.adjust_quota(p_tenant_id, p_metric, v_take.windows, -p_amount, p_at);
-    delete from private.quota_reservations where id = v_answer.reservation_id;
-  end if;
-  v_replay := private.find_grant(p_tenant_id, p_key, p_metric, p_amount, p_subject, v_is_reservation);
-  return case when v_replay.allowed then v_replay else v_answer end;
+    v_answers[v_item.i] := v_answer;
+  end loop;
+
+  -- A key that came twice in this call.
+  for v_i in 1..cardinality(p_amounts) loop
+    if (v_answers[v_i]).allowed is null then
+      v_replay := private.find_grant(p_tenant_id, p_keys[v_i], p_metric, p_amounts[v_i], p_subject, v_is_reservation);
+      v_answers[v_i] := case when v_replay.allowed then v_replay else v_answers[array_position(p_keys, p_keys[v_i])] end;
+    end if;
+  end loop;
+  return v_answers;
 end
 $$;
 
@@ -1394,6 +2273,33 @@ begin
     or private.is_platform_admin();
 end
 $$;
+
+-- Name: is_known_row(regclass, anyelement); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.is_known_row(p_table regclass, p_row anyelement) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_condition text;
+  v_is_known boolean;
+begin
+  for v_condition in
+    select string_agg(format('t.%1$I = ($1).%1$I', a.attname), ' and ')
+    from pg_catalog.pg_index i
+    cross join lateral unnest(i.indkey::int2[]) k (attnum)
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+    where i.indrelid = p_table and i.indisunique and i.indpred is null and i.indexprs is null
+    group by i.indexrelid
+  loop
+    execute format('select exists (select from %s t where %s)', p_table, v_condition) into v_is_known using p_row;
+    if v_is_known then
+      return true;
+    end if;
+  end loop;
+  return false;
+end
+$_$;
 
 -- Name: is_platform_admin(); Type: FUNCTION; Schema: private; Owner: -
 
@@ -1452,6 +2358,24 @@ begin
 end
 $$;
 
+-- Name: limit_period(uuid, text, public.quota_period); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.limit_period(p_tenant_id uuid, p_metric text, p_period public.quota_period) RETURNS public.quota_period
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_default public.quota_period;
+begin
+  perform private.tenant_now(p_tenant_id);
+  select default_period into v_default from public.metrics where id = p_metric;
+  if not found then
+    perform private.raise_error(404, 'metric_not_found', format('There is no metric "%s".', p_metric));
+  end if;
+  return coalesce(p_period, v_default);
+end
+$$;
+
 -- Name: live_usage(uuid[], text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.live_usage(p_tenant_ids uuid[], p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone) RETURNS SETOF public.usage_summary
@@ -1483,6 +2407,20 @@ begin
     end if;
     return next v_usage;
   end loop;
+end
+$$;
+
+-- Name: lock_counters(uuid, text, text[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.lock_counters(p_tenant_id uuid, p_metric text, p_subjects text[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform from private.quota_counters c
+  where c.tenant_id = p_tenant_id and c.metric = p_metric and (c.subject = any (p_subjects) or c.subject = '')
+  order by c.period, c.subject
+  for update;
 end
 $$;
 
@@ -1561,6 +2499,83 @@ begin
 end
 $$;
 
+-- Name: meter_rows(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.meter_rows() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_meter private.metered_tables;
+  v_sums private.metered_sum[];
+  v_batch record;
+begin
+  select * into v_meter from private.metered_tables where table_id = tg_relid and metric = tg_argv[0];
+  if tg_op = 'TRUNCATE' then
+    perform private.count_contents(v_meter, false);
+    return null;
+  end if;
+  -- Here, because nobody else sees these relations.
+  execute private.metered_sums(
+    v_meter, case when tg_op <> 'DELETE' then 'new_rows' end, case when tg_op <> 'INSERT' then 'old_rows' end
+  ) into v_sums;
+  perform private.take_metered(v_meter.metric, v_sums);
+  if tg_op = 'INSERT' and v_meter.event_type is not null then
+    for v_batch in execute format(
+      'select r.tenant_id, jsonb_agg(private.with_amount(jsonb_build_object(
+           ''event_id'', gen_random_uuid(), ''event_type'', $1, ''subject'', r.subject,
+           ''metadata'', jsonb_build_object(''table'', $2, ''key'', r.row_key)
+         ), $3, r.amount)) as events
+       from (select r.*, row_number() over () / 5000 as chunk from (%s) r where r.tenant_id is not null) r
+       group by r.tenant_id, r.chunk
+       order by r.tenant_id', private.metered_rows(v_meter, 'new_rows')
+    ) using v_meter.event_type, v_meter.table_id::text, v_meter.metric loop
+      perform private.record_events(
+        v_batch.tenant_id, null, v_batch.events, private.tenant_now(v_batch.tenant_id)
+      );
+    end loop;
+  end if;
+  return null;
+end
+$_$;
+
+-- Name: metered_rows(private.metered_tables, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.metered_rows(p_meter private.metered_tables, p_relation text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return format(
+    'select (%s)::uuid as tenant_id, coalesce((%s)::text, '''') as subject, (%s)::bigint as amount, (%s)::text as row_key from ',
+    p_meter.tenant, p_meter.subject, p_meter.amount, p_meter.row_key
+  ) || p_relation; -- null without a relation
+end
+$$;
+
+-- Name: metered_sums(private.metered_tables, text, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.metered_sums(p_meter private.metered_tables, p_added text, p_removed text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return format(
+    'select array_agg(s) from (
+       select r.tenant_id, r.subject, sum(r.sign * r.amount::numeric), min(coalesce(r.amount, -1))
+       from (%s) r
+       where r.tenant_id is not null
+       group by r.tenant_id, r.subject
+     ) s',
+    concat_ws(
+      ' union all ',
+      'select a.*, 1 as sign from (' || private.metered_rows(p_meter, p_added) || ') a',
+      'select a.*, -1 as sign from (' || private.metered_rows(p_meter, p_removed) || ') a'
+    )
+  );
+end
+$$;
+
 -- Name: model_cost(jsonb, bigint, numeric, numeric); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.model_cost(p_metadata jsonb, p_tokens bigint, p_input numeric, p_output numeric) RETURNS numeric
@@ -1614,6 +2629,65 @@ begin
     when 'null' then null
     else 'not_a_number'
   end;
+end
+$$;
+
+-- Name: quota_reservations; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.quota_reservations (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid NOT NULL,
+    metric text NOT NULL,
+    subject text NOT NULL,
+    amount bigint NOT NULL,
+    spent bigint DEFAULT 0 NOT NULL,
+    holds private.quota_hold[] NOT NULL,
+    event jsonb,
+    ttl interval NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    status text DEFAULT 'open'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    closed_at timestamp with time zone,
+    CONSTRAINT quota_reservations_dated_when_closed CHECK (((status = 'open'::text) = (closed_at IS NULL))),
+    CONSTRAINT quota_reservations_spent_of_amount CHECK ((((spent >= 0) AND (spent <= amount)) AND (amount > 0))),
+    CONSTRAINT quota_reservations_status_known CHECK ((status = ANY (ARRAY['open'::text, 'settled'::text, 'released'::text, 'expired'::text])))
+);
+
+-- Name: TABLE quota_reservations; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.quota_reservations IS 'Quota taken for work under way. The id is what authorises to settle it, so it is never listed.';
+
+-- Name: COLUMN quota_reservations.spent; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON COLUMN private.quota_reservations.spent IS 'What an extension declared used: it is not given back when the rest expires.';
+
+-- Name: COLUMN quota_reservations.event; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON COLUMN private.quota_reservations.event IS 'The usage event to record when it ends without another.';
+
+-- Name: COLUMN quota_reservations.expires_at; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON COLUMN private.quota_reservations.expires_at IS 'In the tenant''s time.';
+
+-- Name: open_reservation(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.open_reservation(p_id uuid) RETURNS private.quota_reservations
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_reservation private.quota_reservations;
+begin
+  select * into v_reservation from private.quota_reservations where id = p_id for update;
+  if not found then
+    perform private.raise_error(404, 'reservation_not_found', 'There is no such reservation.');
+  end if;
+  if v_reservation.status <> 'open' then
+    perform private.raise_error(
+      409, 'reservation_' || v_reservation.status, format('This reservation is %s already.', v_reservation.status)
+    );
+  end if;
+  return v_reservation;
 end
 $$;
 
@@ -1696,21 +2770,17 @@ CREATE FUNCTION private.quota_answer(p_metric text, p_window private.quota_windo
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
     AS $$
-declare
-  v_answer public.quota_answer;
 begin
-  v_answer.allowed := p_allowed;
-  v_answer.metric := p_metric;
-  v_answer.period := p_window.period;
-  v_answer.limit_value := p_window.limit_value;
-  v_answer.used := p_window.used;
-  v_answer.remaining := private.quota_remaining(p_window.limit_value, p_window.used);
-  v_answer.resets_at := private.window_end(p_window.period, p_window.window_start);
-  v_answer.reason := case
-    when not p_allowed then case p_window.limit_value when 0 then 'not_included' else 'quota_exceeded' end
-    when p_window.enforcement = 'soft' and p_window.used > p_window.limit_value then 'soft_limit_exceeded'
-  end;
-  return v_answer;
+  return row(
+    p_allowed, p_metric, p_window.period, p_window.limit_value, p_window.used,
+    private.quota_remaining(p_window.limit_value, p_window.used),
+    private.window_end(p_window.period, p_window.window_start),
+    case
+      when not p_allowed then case p_window.limit_value when 0 then 'not_included' else 'quota_exceeded' end
+      when p_window.enforcement = 'soft' and p_window.used > p_window.limit_value then 'soft_limit_exceeded'
+    end,
+    null::uuid
+  );
 end
 $$;
 
@@ -1721,6 +2791,17 @@ CREATE FUNCTION private.quota_band(p_percentage numeric) RETURNS public.quota_ba
     SET search_path TO ''
     AS $$
   select case when p_percentage > 90 then 'critical' when p_percentage >= 75 then 'warning' else 'ok' end::public.quota_band
+$$;
+
+-- Name: quota_holds(private.quota_window[], bigint); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.quota_holds(p_windows private.quota_window[], p_amount bigint) RETURNS private.quota_hold[]
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return array(select row(w.period, w.subject, w.window_start, p_amount)::private.quota_hold from unnest(p_windows) w);
+end
 $$;
 
 -- Name: quota_remaining(bigint, bigint); Type: FUNCTION; Schema: private; Owner: -
@@ -1734,31 +2815,95 @@ begin
 end
 $$;
 
--- Name: quota_windows(uuid, text, text, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+-- Name: quota_subject(uuid, text, text); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.quota_windows(p_tenant_id uuid, p_metric text, p_subject text, p_at timestamp with time zone) RETURNS private.quota_window[]
+CREATE FUNCTION private.quota_subject(p_tenant_id uuid, p_permission text, p_subject text) RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
 begin
-  return array(
+  if not private.is_trusted() then
+    perform private.require_permission(p_tenant_id, p_permission);
+  end if;
+  return private.resolve_subject(p_subject);
+end
+$$;
+
+-- Name: quota_windows(uuid, text, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.quota_windows(p_tenant_id uuid, p_metric text, p_subject text) RETURNS private.quota_window[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_windows private.quota_window[];
+begin
+  v_windows := array(
     select distinct on (e.period, s.subject)
       row(
         e.period, s.subject, e.limit_value,
         case when e.enforcement = 'hard' then coalesce(e.limit_value, 9007199254740991) else 9007199254740991 end,
         e.enforcement, e.is_override,
         greatest(c.window_start, s.window_start),
-        case when c.window_start >= s.window_start then c.used else 0 end
+        case when c.window_start >= s.window_start then c.used else 0 end,
+        m.receipt_sample_rate
       )::private.quota_window
-    from public.entitlements e
+    from public.tenants t
+    join public.metrics m on m.id = p_metric
     cross join lateral (
-      select case e.per when 'subject' then p_subject else '' end, private.window_start(e.period, p_at)
+      select l.period, l.per, l.limit_value, l.enforcement, l.is_override
+      from public.entitlements l
+      where l.tenant_id = p_tenant_id and l.metric = p_metric
+      union all
+      select 'none', g.per, null, 'hard', false
+      from unnest(enum_range(null::public.quota_scope)) g (per)
+      where m.kind = 'gauge'
+    ) e
+    cross join lateral (
+      select case e.per when 'subject' then p_subject else '' end,
+        private.window_start(e.period, now() + t.clock_offset)
     ) as s (subject, window_start)
     left join private.quota_counters c
-      on c.tenant_id = p_tenant_id and c.metric = e.metric and c.period = e.period and c.subject = s.subject
-    where e.tenant_id = p_tenant_id and e.metric = p_metric
+      on c.tenant_id = p_tenant_id and c.metric = p_metric and c.period = e.period and c.subject = s.subject
+    where t.id = p_tenant_id
     order by e.period, s.subject, case e.enforcement when 'hard' then e.limit_value end, e.limit_value
   );
+  if cardinality(v_windows) = 0 then
+    perform private.tenant_now(p_tenant_id);
+    if not exists (select from public.metrics where id = p_metric) then
+      perform private.raise_error(404, 'metric_not_found', format('There is no metric "%s".', p_metric));
+    end if;
+  end if;
+  return v_windows;
+end
+$$;
+
+-- Name: raise_denial(uuid, text, bigint, private.quota_window[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.raise_denial(p_tenant_id uuid, p_metric text, p_amount bigint, p_windows private.quota_window[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_window private.quota_window := private.tightest_window(p_windows, p_amount, false);
+  v_answer public.quota_answer := private.quota_answer(p_metric, v_window, false);
+  v_told public.quota_explanation;
+  v_detail jsonb := to_jsonb(v_answer) - 'decision_id';
+begin
+  if private.has_permission(p_tenant_id, 'usage:read') then
+    v_told := private.explain_receipt(row(
+      null::uuid, p_tenant_id, p_metric, v_window.period, v_window.subject, p_amount, false, v_answer.reason,
+      v_window.limit_value, v_window.used, v_window.window_start, private.windows_seen(p_windows),
+      (select t.plan_id from public.tenants t where t.id = p_tenant_id), false, null::bigint,
+      private.tenant_now(p_tenant_id)
+    )::public.quota_decisions);
+    v_detail := to_jsonb(v_told) - 'decision_id';
+  end if;
+  raise exception using
+    errcode = 'PT429',
+    message = format('The quota of %s does not allow this.', p_metric),
+    hint = v_answer.reason,
+    detail = v_detail::text;
 end
 $$;
 
@@ -1910,40 +3055,6 @@ begin
         and (r.counts).quantities ? u.metric
     );
   return v_answer;
-end
-$$;
-
--- Name: record_denial(uuid, text, bigint, text, private.quota_window, private.quota_window[], timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
-
-CREATE FUNCTION private.record_denial(p_tenant_id uuid, p_metric text, p_amount bigint, p_reason text, p_window private.quota_window, p_windows private.quota_window[], p_at timestamp with time zone) RETURNS uuid
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-declare
-  v_id uuid;
-begin
-  for v_attempt in 1..2 loop
-    select d.id into v_id
-    from public.quota_decisions d
-    where d.tenant_id = p_tenant_id and d.metric = p_metric and d.period = p_window.period
-      and d.subject = p_window.subject and d.window_start = p_window.window_start
-      and d.used = p_window.used and d.limit_value is not distinct from p_window.limit_value and not d.allowed;
-    exit when found;
-
-    insert into public.quota_decisions (
-      tenant_id, metric, period, subject, amount, allowed, reason, limit_value, used, window_start, windows, plan_id,
-      batch_id, created_at
-    )
-    select p_tenant_id, p_metric, p_window.period, p_window.subject, p_amount, false, p_reason,
-      p_window.limit_value, p_window.used, p_window.window_start,
-      (select jsonb_agg(to_jsonb(w) - 'cap') from unnest(p_windows) w), t.plan_id,
-      case when p_metric = 'tokens' then private.add_usage_batch(p_tenant_id, p_at) end, p_at
-    from public.tenants t where t.id = p_tenant_id
-    on conflict do nothing
-    returning id into v_id;
-    exit when found;
-  end loop;
-  return v_id;
 end
 $$;
 
@@ -2128,21 +3239,65 @@ begin
 end
 $$;
 
--- Name: reserve_quota(uuid, text, bigint, text, integer, text); Type: FUNCTION; Schema: private; Owner: -
+-- Name: reserve_quota(uuid, text, bigint, text, integer, text, jsonb); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.reserve_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_ttl_seconds integer, p_key text) RETURNS public.reservation_answer
+CREATE FUNCTION private.reserve_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_ttl_seconds integer, p_key text, p_event jsonb) RETURNS public.reservation_answer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 declare
-  v_at timestamptz := private.check_quota_request(p_tenant_id, 'usage:write', p_metric, p_amount);
+  v_subject text := private.quota_subject(p_tenant_id, 'usage:write', p_subject);
+  v_at timestamptz;
 begin
+  perform private.check_amounts(array[p_amount]);
   if p_ttl_seconds is null or p_ttl_seconds not between 1 and 86400 then
     perform private.raise_error(400, 'invalid_ttl', 'A reservation is held for 1 to 86400 seconds.');
   end if;
-  return private.grant_quota(
-    p_tenant_id, p_metric, p_amount, private.resolve_subject(p_subject), p_key, p_ttl_seconds, v_at
-  );
+  if p_event is not null then
+    v_at := private.tenant_now(p_tenant_id);
+    p_event := jsonb_build_object('event_timestamp', v_at) || private.with_amount(p_event, p_metric, p_amount);
+    perform private.check_event(p_event, v_at);
+  end if;
+  return (private.grant_quota(
+    p_tenant_id, p_metric, v_subject, array[p_amount], array[p_key], make_interval(secs => p_ttl_seconds), p_event
+  ))[1];
+end
+$$;
+
+-- Name: reset_quota_counter(uuid, text, public.quota_period, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.reset_quota_counter(p_tenant_id uuid, p_metric text, p_period public.quota_period, p_subject text) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_before jsonb;
+begin
+  perform private.require_platform_admin();
+  perform private.limit_period(p_tenant_id, p_metric, p_period);
+  select coalesce(jsonb_agg(to_jsonb(c) - 'tenant_id' - 'metric' - 'allowed'), '[]') into v_before
+  from (
+    select q.* from private.quota_counters q
+    where q.tenant_id = p_tenant_id and q.metric = p_metric
+      and (p_period is null or q.period = p_period) and (p_subject is null or q.subject = p_subject)
+    order by q.period, q.subject
+    for update
+  ) c;
+  update private.quota_counters c
+  set used = least(c.used, coalesce((
+    select sum(h.amount)
+    from private.quota_reservations r cross join lateral unnest(r.holds) h
+    where r.tenant_id = p_tenant_id and r.metric = p_metric and r.status = 'open'
+      and h.period = c.period and h.subject = c.subject and h.window_start = c.window_start
+  ), 0))
+  where c.tenant_id = p_tenant_id and c.metric = p_metric
+    and (p_period is null or c.period = p_period) and (p_subject is null or c.subject = p_subject);
+  if jsonb_array_length(v_before) > 0 then
+    perform private.audit(
+      p_tenant_id, 'quota_counter_reset', 'updated', 'metric', p_metric, jsonb_build_object('counters', v_before)
+    );
+  end if;
+  return jsonb_array_length(v_before);
 end
 $$;
 
@@ -2163,23 +3318,6 @@ begin
 end
 $$;
 
--- Name: tenant_limits; Type: TABLE; Schema: public; Owner: -
-
-CREATE TABLE public.tenant_limits (
-    tenant_id uuid NOT NULL,
-    metric text NOT NULL,
-    period public.quota_period NOT NULL,
-    per public.quota_scope DEFAULT 'tenant'::public.quota_scope NOT NULL,
-    limit_value bigint,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT tenant_limits_limit_value_range CHECK (((limit_value >= 0) AND (limit_value <= '9007199254740991'::bigint)))
-);
-
--- Name: TABLE tenant_limits; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON TABLE public.tenant_limits IS 'Overrides: limits agreed with one tenant.';
-
 -- Name: set_custom_quota(uuid, text, bigint, public.quota_period); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.set_custom_quota(p_tenant_id uuid, p_metric text, p_limit_value bigint, p_period public.quota_period) RETURNS public.tenant_limits
@@ -2187,20 +3325,14 @@ CREATE FUNCTION private.set_custom_quota(p_tenant_id uuid, p_metric text, p_limi
     SET search_path TO ''
     AS $$
 declare
-  v_period public.quota_period := p_period;
+  v_period public.quota_period;
   v_per public.quota_scope;
   v_limit public.tenant_limits;
 begin
   perform private.require_platform_admin();
-  perform private.tenant_now(p_tenant_id); -- PT404 unless the tenant exists
+  v_period := private.limit_period(p_tenant_id, p_metric, p_period);
   if p_limit_value not between 0 and 9007199254740991 then
     perform private.raise_error(400, 'invalid_limit', 'A limit is an integer from 0 to 9007199254740991, or null for none.');
-  end if;
-  if v_period is null then
-    select default_period into v_period from public.metrics where id = p_metric;
-  end if;
-  if not exists (select from public.metrics where id = p_metric) then
-    perform private.raise_error(404, 'metric_not_found', format('There is no metric "%s".', p_metric));
   end if;
   select l.per into v_per
   from public.tenants t join public.plan_limits l on l.plan_id = t.plan_id
@@ -2313,66 +3445,174 @@ begin
 end
 $$;
 
--- Name: take_quota(uuid, text, bigint, text, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+-- Name: take_metered(text, private.metered_sum[]); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.take_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_at timestamp with time zone) RETURNS private.quota_take
+CREATE FUNCTION private.take_metered(p_metric text, p_sums private.metered_sum[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_group record;
+  v_sum private.metered_sum;
+  v_take private.quota_take;
+begin
+  if exists (select from unnest(p_sums) s where s.lowest < 0) then
+    perform private.raise_error(400, 'invalid_amount', 'What a metered row comes to is an integer of 0 or more.');
+  end if;
+  for v_group in
+    select s.tenant_id, array_agg(s order by s.subject) as sums, array_agg(s.subject) as subjects
+    from unnest(p_sums) s where s.amount <> 0 group by s.tenant_id order by s.tenant_id
+  loop
+    if cardinality(v_group.subjects) > 1 then
+      perform private.lock_counters(v_group.tenant_id, p_metric, v_group.subjects);
+    end if;
+    foreach v_sum in array v_group.sums loop
+      if v_sum.amount < 0 then
+        perform private.give_back(
+          v_sum.tenant_id, p_metric,
+          array(
+            select row('none', s.subject, '-infinity', -v_sum.amount)::private.quota_hold
+            from (select '' union select v_sum.subject order by 1) s (subject)
+          ),
+          -v_sum.amount::bigint
+        );
+        continue;
+      end if;
+      if v_sum.amount > 9007199254740991 then
+        perform private.raise_error(400, 'invalid_amount', 'A statement takes at most 9007199254740991.');
+      end if;
+      v_take := private.take_quota(v_sum.tenant_id, p_metric, v_sum.subject, array[v_sum.amount::bigint]);
+      if not (v_take.answers[1]).allowed then
+        perform private.raise_denial(
+          v_sum.tenant_id, p_metric, v_sum.amount::bigint,
+          private.quota_windows(v_sum.tenant_id, p_metric, v_sum.subject)
+        );
+      end if;
+    end loop;
+  end loop;
+end
+$$;
+
+-- Name: take_quota(uuid, text, text, bigint[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.take_quota(p_tenant_id uuid, p_metric text, p_subject text, p_amounts bigint[]) RETURNS private.quota_take
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 declare
   v_windows private.quota_window[];
-  v_taken private.quota_window[];
   v_window private.quota_window;
+  v_room bigint;
+  v_amount bigint;
+  v_grants int;
   v_used bigint;
   v_start timestamptz;
-  v_allowed boolean;
+  v_is_taken boolean;
+  v_tightest private.quota_window;
+  v_running bigint := 0;
+  v_denials int := 0;
+  v_denial record;
+  v_denied_amount bigint;
+  v_answer public.quota_answer;
   v_take private.quota_take;
 begin
-  -- Again when room came back between a failed take and the look that a denial is made from.
-  for v_round in 1..20 loop
-    v_windows := private.quota_windows(p_tenant_id, p_metric, p_subject, p_at);
-    v_allowed := not exists (select from unnest(v_windows) w where w.used + p_amount > w.cap);
-    exit when not v_allowed;
+  for v_round in 1..10 loop
+    if v_round > 1 then
+      perform private.lock_counters(p_tenant_id, p_metric, array[p_subject]);
+    end if;
+    v_windows := private.quota_windows(p_tenant_id, p_metric, p_subject);
+    v_room := 9223372036854775807; -- without a window, nothing is counted
+    foreach v_window in array v_windows loop
+      v_room := least(v_room, v_window.cap - v_window.used);
+    end loop;
+    v_take.taken := 0;
+    v_grants := 0;
+    foreach v_amount in array p_amounts loop
+      if v_amount <= v_room - v_take.taken then
+        v_take.taken := v_take.taken + v_amount;
+        v_grants := v_grants + 1;
+      end if;
+    end loop;
+    v_take.windows := array[]::private.quota_window[];
+    exit when v_grants = 0;
 
-    v_taken := array[]::private.quota_window[];
     foreach v_window in array v_windows loop
       for v_attempt in 1..2 loop
         update private.quota_counters c
-        set used = case when c.window_start < v_window.window_start then p_amount else c.used + p_amount end,
-            window_start = greatest(c.window_start, v_window.window_start)
+        set used = case when c.window_start < v_window.window_start then v_take.taken else c.used + v_take.taken end,
+            window_start = greatest(c.window_start, v_window.window_start),
+            allowed = c.allowed + case when cardinality(v_take.windows) = 0 then v_grants else 0 end
         where c.tenant_id = p_tenant_id and c.metric = p_metric
           and c.period = v_window.period and c.subject = v_window.subject
-          and case when c.window_start < v_window.window_start then p_amount else c.used + p_amount end <= v_window.cap
+          and case when c.window_start < v_window.window_start then v_take.taken else c.used + v_take.taken end <= v_window.cap
         returning c.used, c.window_start into v_used, v_start;
         exit when found;
 
-        insert into private.quota_counters as c (tenant_id, metric, period, subject, window_start, used)
-        values (p_tenant_id, p_metric, v_window.period, v_window.subject, v_window.window_start, p_amount)
+        insert into private.quota_counters as c (tenant_id, metric, period, subject, window_start, used, allowed)
+        values (
+          p_tenant_id, p_metric, v_window.period, v_window.subject, v_window.window_start, v_take.taken,
+          case when cardinality(v_take.windows) = 0 then v_grants else 0 end
+        )
         on conflict do nothing
         returning c.used, c.window_start into v_used, v_start;
         exit when found;
       end loop;
 
-      v_allowed := v_used is not null;
-      exit when not v_allowed;
+      v_is_taken := v_used is not null;
+      exit when not v_is_taken;
       v_window.used := v_used;
       v_window.window_start := v_start;
-      v_taken := v_taken || v_window;
+      v_take.windows := v_take.windows || v_window;
     end loop;
-    exit when v_allowed;
-    perform private.adjust_quota(p_tenant_id, p_metric, v_taken, -p_amount, p_at);
+    exit when v_is_taken is not false;
+    perform private.give_back(
+      p_tenant_id, p_metric, private.quota_holds(v_take.windows, v_take.taken), v_take.taken, v_grants
+    );
   end loop;
-  if not v_allowed and not exists (select from unnest(v_windows) w where w.used + p_amount > w.cap) then
+  if v_grants > 0 and v_is_taken is false then
     perform private.raise_error(503, 'quota_contended', 'The quota changes faster than it can be read; try again.');
   end if;
 
-  v_take.windows := case when v_allowed then v_taken else v_windows end;
-  v_window := private.tightest_window(v_take.windows, p_amount, v_allowed);
-  v_take.answer := private.quota_answer(p_metric, v_window, v_allowed);
-  if not v_allowed then
-    v_take.answer.decision_id := private.record_denial(
-      p_tenant_id, p_metric, p_amount, (v_take.answer).reason, v_window, v_windows, p_at
-    );
+  v_take.is_loss_tolerable := true;
+  if v_grants > 0 then
+    v_windows := v_take.windows;
+    v_tightest := private.tightest_window(v_windows, 0, true);
+    foreach v_window in array v_windows loop
+      v_take.is_loss_tolerable := v_take.is_loss_tolerable and v_window.period in ('minute', 'hour');
+    end loop;
+  end if;
+  foreach v_amount in array p_amounts loop
+    if v_amount <= v_room - v_running then
+      v_running := v_running + v_amount;
+      v_window := v_tightest;
+      v_window.used := v_tightest.used - v_take.taken + v_running;
+      v_answer := private.quota_answer(p_metric, v_window, true);
+      if (v_answer.reason is not null and v_window.used - v_amount <= v_window.limit_value)
+        or (v_window.sample_rate > 0 and random() < v_window.sample_rate)
+      then
+        v_answer.decision_id := private.write_receipt(p_tenant_id, p_metric, v_amount, v_answer, v_window, v_windows, false);
+        v_take.is_loss_tolerable := false;
+      end if;
+      v_denied_amount := null;
+    else
+      v_denials := v_denials + 1;
+      if v_amount is distinct from v_denied_amount then
+        v_denial := private.deny_quota(p_tenant_id, p_metric, v_amount, array(
+          select row(
+            w.period, w.subject, w.limit_value, w.cap, w.enforcement, w.is_override, w.window_start,
+            w.used - v_take.taken + v_running, w.sample_rate
+          )::private.quota_window
+          from unnest(v_windows) w
+        ));
+        v_denied_amount := v_amount;
+        v_take.is_loss_tolerable := v_take.is_loss_tolerable and not v_denial.is_new;
+      end if;
+      v_answer := v_denial.answer;
+    end if;
+    v_take.answers := v_take.answers || v_answer;
+  end loop;
+  if v_denials > 0 then
+    perform private.count_denials(p_tenant_id, p_metric, v_denials);
   end if;
   return v_take;
 end
@@ -2423,6 +3663,9 @@ CREATE FUNCTION private.tightest_window(p_windows private.quota_window[], p_amou
 declare
   v_window private.quota_window;
 begin
+  if cardinality(p_windows) = 1 then
+    return p_windows[1];
+  end if;
   select w.* into v_window
   from unnest(p_windows) w
   where p_allowed or w.used + p_amount > w.cap
@@ -2462,42 +3705,6 @@ begin
   );
 end
 $$;
-
--- Name: quota_decisions; Type: TABLE; Schema: public; Owner: -
-
-CREATE TABLE public.quota_decisions (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    tenant_id uuid NOT NULL,
-    metric text NOT NULL,
-    period public.quota_period NOT NULL,
-    subject text NOT NULL,
-    amount bigint NOT NULL,
-    allowed boolean NOT NULL,
-    reason text,
-    limit_value bigint,
-    used bigint NOT NULL,
-    window_start timestamp with time zone NOT NULL,
-    windows jsonb NOT NULL,
-    plan_id text NOT NULL,
-    batch_id bigint,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
-);
-
--- Name: TABLE quota_decisions; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON TABLE public.quota_decisions IS 'Receipts: what a denial saw. The first with given counters writes one, later ones return it; kept 30 days.';
-
--- Name: COLUMN quota_decisions.windows; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.quota_decisions.windows IS 'Every window consulted: period, subject, limit_value, enforcement, is_override, window_start, used.';
-
--- Name: COLUMN quota_decisions.batch_id; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.quota_decisions.batch_id IS 'The batch by which the roll-ups count it, see the usage domain; null where they do not.';
-
--- Name: COLUMN quota_decisions.created_at; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.quota_decisions.created_at IS 'In the tenant''s time, as window_start is.';
 
 -- Name: usage_denials(bigint[], timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
@@ -2599,6 +3806,67 @@ begin
 end
 $$;
 
+-- Name: windows_seen(private.quota_window[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.windows_seen(p_windows private.quota_window[]) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return (select jsonb_agg(to_jsonb(w) - 'cap' - 'sample_rate') from unnest(p_windows) w);
+end
+$$;
+
+-- Name: with_amount(jsonb, text, bigint); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.with_amount(p_event jsonb, p_metric text, p_amount bigint) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return p_event || jsonb_build_object(case p_metric when 'tokens' then 'tokens_consumed' else 'quantity' end, p_amount);
+end
+$$;
+
+-- Name: without_reservation(public.reservation_answer); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.without_reservation(p_answer public.reservation_answer) RETURNS public.quota_answer
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return row(
+    p_answer.allowed, p_answer.metric, p_answer.period, p_answer.limit_value, p_answer.used, p_answer.remaining,
+    p_answer.resets_at, p_answer.reason, p_answer.decision_id
+  );
+end
+$$;
+
+-- Name: write_receipt(uuid, text, bigint, public.quota_answer, private.quota_window, private.quota_window[], boolean); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.write_receipt(p_tenant_id uuid, p_metric text, p_amount bigint, p_answer public.quota_answer, p_window private.quota_window, p_windows private.quota_window[], p_is_first boolean) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_at timestamptz := private.tenant_now(p_tenant_id);
+  v_id uuid;
+begin
+  insert into public.quota_decisions (
+    tenant_id, metric, period, subject, amount, allowed, reason, limit_value, used, window_start, windows, plan_id,
+    is_first, batch_id, created_at
+  )
+  select p_tenant_id, p_metric, p_window.period, p_window.subject, p_amount, p_answer.allowed, p_answer.reason,
+    p_window.limit_value, p_window.used, p_window.window_start,
+    private.windows_seen(p_windows), t.plan_id, p_is_first,
+    case when not p_answer.allowed and p_metric = 'tokens' then private.add_usage_batch(p_tenant_id, v_at) end, v_at
+  from public.tenants t where t.id = p_tenant_id
+  on conflict do nothing
+  returning id into v_id;
+  return v_id;
+end
+$$;
+
 -- Name: aggregate_usage_metrics(); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.aggregate_usage_metrics() RETURNS SETOF public.rollup_answer
@@ -2634,6 +3902,17 @@ CREATE FUNCTION public.cleanup_old_realtime_events(keep interval DEFAULT '30 day
 
 COMMENT ON FUNCTION public.cleanup_old_realtime_events(keep interval) IS 'Drops the days of usage events that ended longer ago, after rolling them up, and returns how many. Service role.';
 
+-- Name: clear_custom_quota(uuid, text, public.quota_period); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.clear_custom_quota(tenant_id uuid, metric text, period public.quota_period DEFAULT NULL::public.quota_period) RETURNS SETOF public.tenant_limits
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.clear_custom_quota($1, $2, $3) $_$;
+
+-- Name: FUNCTION clear_custom_quota(tenant_id uuid, metric text, period public.quota_period); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.clear_custom_quota(tenant_id uuid, metric text, period public.quota_period) IS 'Takes one tenant''s own limit of a period (null: the metric''s default) back, so that its plan''s holds again, and returns what it was, if it had one. Platform admins.';
+
 -- Name: consume_quota(uuid, text, bigint, text, text); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.consume_quota(tenant_id uuid, metric text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text, idempotency_key text DEFAULT NULL::text) RETURNS SETOF public.quota_answer
@@ -2644,6 +3923,39 @@ CREATE FUNCTION public.consume_quota(tenant_id uuid, metric text, amount bigint 
 -- Name: FUNCTION consume_quota(tenant_id uuid, metric text, amount bigint, subject text, idempotency_key text); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.consume_quota(tenant_id uuid, metric text, amount bigint, subject text, idempotency_key text) IS 'Takes an amount of a metric''s quota and returns the decision for the tightest window. Needs usage:write.';
+
+-- Name: consume_quota_batch(uuid, text, bigint[], text, text[]); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.consume_quota_batch(tenant_id uuid, metric text, amounts bigint[], subject text DEFAULT NULL::text, idempotency_keys text[] DEFAULT NULL::text[]) RETURNS SETOF public.quota_answer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.consume_quota_batch($1, $2, $3, $4, $5) $_$;
+
+-- Name: FUNCTION consume_quota_batch(tenant_id uuid, metric text, amounts bigint[], subject text, idempotency_keys text[]); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.consume_quota_batch(tenant_id uuid, metric text, amounts bigint[], subject text, idempotency_keys text[]) IS 'Takes up to 1000 amounts, as many as fit, in order, and returns a decision for each, as consume_quota would one after the other. Needs usage:write.';
+
+-- Name: consume_quota_batches(jsonb); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.consume_quota_batches(batches jsonb) RETURNS SETOF public.quota_answer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.consume_quota_batches($1) $_$;
+
+-- Name: FUNCTION consume_quota_batches(batches jsonb); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.consume_quota_batches(batches jsonb) IS 'consume_quota_batch for several tenants, metrics or subjects in one transaction: [{tenant_id, metric, amounts, subject?, idempotency_keys?}]. Decisions come in their order. Needs usage:write in each tenant.';
+
+-- Name: consume_quotas(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.consume_quotas(tenant_id uuid, items jsonb) RETURNS SETOF public.quota_answer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.consume_quotas($1, $2) $_$;
+
+-- Name: FUNCTION consume_quotas(tenant_id uuid, items jsonb); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.consume_quotas(tenant_id uuid, items jsonb) IS 'Takes all items or none: [{metric, amount?, subject?, idempotency_key?}]. Returns a decision for each, in order; where one is denied, the others say denied_together. Needs usage:write.';
 
 -- Name: create_tenant(text, text); Type: FUNCTION; Schema: public; Owner: -
 
@@ -2656,6 +3968,28 @@ CREATE FUNCTION public.create_tenant(name text, plan_id text DEFAULT 'free'::tex
 
 COMMENT ON FUNCTION public.create_tenant(name text, plan_id text) IS 'Makes a tenant on a self-serve plan (free, trial) with the caller as its owner, and returns its row.';
 
+-- Name: explain_decision(uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.explain_decision(decision_id uuid) RETURNS SETOF public.quota_explanation
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.explain_decision($1) $_$;
+
+-- Name: FUNCTION explain_decision(decision_id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.explain_decision(decision_id uuid) IS 'Why a decision fell as it did: the limits consulted, the counters seen, the one that decided, the plan then in force, and one sentence. Needs usage:read.';
+
+-- Name: extend_reservation(uuid, bigint); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.extend_reservation(reservation_id uuid, amount bigint) RETURNS SETOF public.reservation_answer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.extend_reservation($1, $2) $_$;
+
+-- Name: FUNCTION extend_reservation(reservation_id uuid, amount bigint); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.extend_reservation(reservation_id uuid, amount bigint) IS 'Declares what a reservation holds spent, takes an amount more for it, and renews its time; a denial leaves it as large as it was. The id authorises.';
+
 -- Name: get_multi_tenant_stats(text, integer); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.get_multi_tenant_stats(period_type text DEFAULT 'daily'::text, max_rows integer DEFAULT 100) RETURNS SETOF public.usage_summary
@@ -2667,6 +4001,17 @@ CREATE FUNCTION public.get_multi_tenant_stats(period_type text DEFAULT 'daily'::
 
 COMMENT ON FUNCTION public.get_multi_tenant_stats(period_type text, max_rows integer) IS 'Usage of every tenant in the hour, day or month under way, most tokens first. Platform admins.';
 
+-- Name: get_quota_checks(uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_quota_checks(tenant_id uuid) RETURNS SETOF public.quota_checks
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.get_quota_checks($1) $_$;
+
+-- Name: FUNCTION get_quota_checks(tenant_id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_quota_checks(tenant_id uuid) IS 'How many takes of each limited metric were allowed and denied, since ever. Needs usage:read.';
+
 -- Name: get_quota_status(uuid); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.get_quota_status(tenant_id uuid) RETURNS SETOF public.quota_status
@@ -2677,6 +4022,17 @@ CREATE FUNCTION public.get_quota_status(tenant_id uuid) RETURNS SETOF public.quo
 -- Name: FUNCTION get_quota_status(tenant_id uuid); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.get_quota_status(tenant_id uuid) IS 'Every entitlement with used, remaining, percentage and band (ok, warning from 75 %, critical above 90 %); limits of each subject are those of the caller. Needs usage:read.';
+
+-- Name: get_rate_limit_usage(uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_rate_limit_usage(tenant_id uuid DEFAULT NULL::uuid) RETURNS SETOF public.rate_limit_usage
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.get_rate_limit_usage($1) $_$;
+
+-- Name: FUNCTION get_rate_limit_usage(tenant_id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_rate_limit_usage(tenant_id uuid) IS 'The caller''s limits of requests (api_calls) and analysis runs, and what is left of them, in each of its tenants or in one; null is unlimited. Needs usage:read.';
 
 -- Name: get_tenant_events(uuid, timestamp with time zone, timestamp with time zone, text, integer, timestamp with time zone, text); Type: FUNCTION; Schema: public; Owner: -
 
@@ -2767,16 +4123,27 @@ CREATE FUNCTION public.release_reservation(reservation_id uuid) RETURNS SETOF pu
 
 COMMENT ON FUNCTION public.release_reservation(reservation_id uuid) IS 'Gives a reservation back unused. The id authorises.';
 
--- Name: reserve_quota(uuid, text, bigint, text, integer, text); Type: FUNCTION; Schema: public; Owner: -
+-- Name: reserve_quota(uuid, text, bigint, text, integer, text, jsonb); Type: FUNCTION; Schema: public; Owner: -
 
-CREATE FUNCTION public.reserve_quota(tenant_id uuid, metric text, amount bigint, subject text DEFAULT NULL::text, ttl_seconds integer DEFAULT 300, idempotency_key text DEFAULT NULL::text) RETURNS SETOF public.reservation_answer
+CREATE FUNCTION public.reserve_quota(tenant_id uuid, metric text, amount bigint, subject text DEFAULT NULL::text, ttl_seconds integer DEFAULT 300, idempotency_key text DEFAULT NULL::text, event jsonb DEFAULT NULL::jsonb) RETURNS SETOF public.reservation_answer
     LANGUAGE sql
     SET search_path TO ''
-    AS $_$ select * from private.reserve_quota($1, $2, $3, $4, $5, $6) $_$;
+    AS $_$ select * from private.reserve_quota($1, $2, $3, $4, $5, $6, $7) $_$;
 
--- Name: FUNCTION reserve_quota(tenant_id uuid, metric text, amount bigint, subject text, ttl_seconds integer, idempotency_key text); Type: COMMENT; Schema: public; Owner: -
+-- Name: FUNCTION reserve_quota(tenant_id uuid, metric text, amount bigint, subject text, ttl_seconds integer, idempotency_key text, event jsonb); Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON FUNCTION public.reserve_quota(tenant_id uuid, metric text, amount bigint, subject text, ttl_seconds integer, idempotency_key text) IS 'Takes an amount for work whose real amount is known later; settle or release it by its reservation_id. Needs usage:write.';
+COMMENT ON FUNCTION public.reserve_quota(tenant_id uuid, metric text, amount bigint, subject text, ttl_seconds integer, idempotency_key text, event jsonb) IS 'Takes an amount for work whose real amount is known later; settle or release it by its reservation_id. event is the usage event to record when it is settled without another, or expires with something spent. Needs usage:write.';
+
+-- Name: reset_quota_counter(uuid, text, public.quota_period, text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, period public.quota_period DEFAULT NULL::public.quota_period, subject text DEFAULT NULL::text) RETURNS integer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.reset_quota_counter($1, $2, $3, $4) $_$;
+
+-- Name: FUNCTION reset_quota_counter(tenant_id uuid, metric text, period public.quota_period, subject text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, period public.quota_period, subject text) IS 'Sets what is used of a metric back to nothing but live reservations, in every period and for every subject unless named (an empty subject is the tenant), and returns how many counters that were. Platform admins.';
 
 -- Name: set_custom_quota(uuid, text, bigint, public.quota_period); Type: FUNCTION; Schema: public; Owner: -
 
@@ -2863,14 +4230,36 @@ CREATE TABLE private.quota_counters (
     subject text NOT NULL,
     window_start timestamp with time zone NOT NULL,
     used bigint NOT NULL,
-    CONSTRAINT quota_counters_used_exact_in_json CHECK ((used <= '9007199254740991'::bigint)),
-    CONSTRAINT quota_counters_used_not_negative CHECK ((used >= 0))
+    allowed bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT quota_counters_used_exact_in_json CHECK (((used >= 0) AND (used <= '9007199254740991'::bigint)))
 )
 WITH (fillfactor='50');
 
 -- Name: TABLE quota_counters; Type: COMMENT; Schema: private; Owner: -
 
 COMMENT ON TABLE private.quota_counters IS 'What is used of each window, live reservations included.';
+
+-- Name: COLUMN quota_counters.allowed; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON COLUMN private.quota_counters.allowed IS 'Grants since ever. Each is counted in the first of its windows alone, so that the sum over a metric is exact.';
+
+-- Name: quota_denials; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.quota_denials (
+    tenant_id uuid NOT NULL,
+    metric text NOT NULL,
+    source integer NOT NULL,
+    denied bigint NOT NULL
+)
+WITH (fillfactor='50');
+
+-- Name: TABLE quota_denials; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.quota_denials IS 'Denials since ever, of limited metrics; the sum over a metric is exact.';
+
+-- Name: COLUMN quota_denials.source; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON COLUMN private.quota_denials.source IS 'The process id of the session that counts, so that none waits for another; 0 for what has been folded together.';
 
 -- Name: quota_grants; Type: TABLE; Schema: private; Owner: -
 
@@ -2887,28 +4276,6 @@ CREATE TABLE private.quota_grants (
 -- Name: TABLE quota_grants; Type: COMMENT; Schema: private; Owner: -
 
 COMMENT ON TABLE private.quota_grants IS 'Grants by idempotency key, for 48 hours: the same request again gets the same answer and takes nothing.';
-
--- Name: quota_reservations; Type: TABLE; Schema: private; Owner: -
-
-CREATE TABLE private.quota_reservations (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    tenant_id uuid NOT NULL,
-    metric text NOT NULL,
-    subject text NOT NULL,
-    amount bigint NOT NULL,
-    windows private.quota_window[] NOT NULL,
-    status text DEFAULT 'open'::text NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    closed_at timestamp with time zone,
-    CONSTRAINT quota_reservations_amount_positive CHECK ((amount > 0)),
-    CONSTRAINT quota_reservations_dated_when_closed CHECK (((status = 'open'::text) = (closed_at IS NULL))),
-    CONSTRAINT quota_reservations_status_known CHECK ((status = ANY (ARRAY['open'::text, 'settled'::text, 'released'::text, 'expired'::text])))
-);
-
--- Name: TABLE quota_reservations; Type: COMMENT; Schema: private; Owner: -
-
-COMMENT ON TABLE private.quota_reservations IS 'Quota taken for work under way. The id is what authorises to settle it, so it is never listed.';
 
 -- Name: usage_batches; Type: TABLE; Schema: private; Owner: -
 
@@ -3095,8 +4462,10 @@ CREATE TABLE public.metrics (
     kind public.metric_kind NOT NULL,
     default_period public.quota_period NOT NULL,
     failure_mode public.failure_mode DEFAULT 'closed'::public.failure_mode NOT NULL,
+    receipt_sample_rate real DEFAULT 0 NOT NULL,
     description text NOT NULL,
-    CONSTRAINT metrics_id_form CHECK ((id ~ '^[a-z][a-z0-9_]{0,62}$'::text))
+    CONSTRAINT metrics_id_form CHECK ((id ~ '^[a-z][a-z0-9_]{0,62}$'::text)),
+    CONSTRAINT metrics_receipt_sample_rate_is_a_share CHECK (((receipt_sample_rate >= (0)::double precision) AND (receipt_sample_rate <= (1)::double precision)))
 );
 
 -- Name: TABLE metrics; Type: COMMENT; Schema: public; Owner: -
@@ -3106,6 +4475,10 @@ COMMENT ON TABLE public.metrics IS 'What is counted. A counter counts what happe
 -- Name: COLUMN metrics.failure_mode; Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON COLUMN public.metrics.failure_mode IS 'What a client does when the database cannot be asked: allow (open) or refuse (closed).';
+
+-- Name: COLUMN metrics.receipt_sample_rate; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.metrics.receipt_sample_rate IS 'The share of grants that leave a receipt; denials always do.';
 
 -- Name: model_prices; Type: TABLE; Schema: public; Owner: -
 
@@ -3243,10 +4616,20 @@ COMMENT ON COLUMN public.usage_event_types.metric IS 'The metric to which the qu
 ALTER TABLE ONLY private.chat_sessions
     ADD CONSTRAINT chat_sessions_pkey PRIMARY KEY (tenant_id, session);
 
+-- Name: metered_tables metered_tables_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.metered_tables
+    ADD CONSTRAINT metered_tables_pkey PRIMARY KEY (table_id, metric);
+
 -- Name: quota_counters quota_counters_pkey; Type: CONSTRAINT; Schema: private; Owner: -
 
 ALTER TABLE ONLY private.quota_counters
     ADD CONSTRAINT quota_counters_pkey PRIMARY KEY (tenant_id, metric, period, subject);
+
+-- Name: quota_denials quota_denials_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.quota_denials
+    ADD CONSTRAINT quota_denials_pkey PRIMARY KEY (tenant_id, metric, source);
 
 -- Name: quota_grants quota_grants_pkey; Type: CONSTRAINT; Schema: private; Owner: -
 
@@ -3382,9 +4765,17 @@ ALTER TABLE ONLY public.usage_event_types
 
 CREATE INDEX chat_sessions_by_age ON private.chat_sessions USING btree (last_ts);
 
+-- Name: metered_tables_by_event_type; Type: INDEX; Schema: private; Owner: -
+
+CREATE INDEX metered_tables_by_event_type ON private.metered_tables USING btree (event_type);
+
+-- Name: metered_tables_by_metric; Type: INDEX; Schema: private; Owner: -
+
+CREATE INDEX metered_tables_by_metric ON private.metered_tables USING btree (metric);
+
 -- Name: quota_grants_by_age; Type: INDEX; Schema: private; Owner: -
 
-CREATE INDEX quota_grants_by_age ON private.quota_grants USING brin (created_at);
+CREATE INDEX quota_grants_by_age ON private.quota_grants USING btree (created_at);
 
 -- Name: quota_reservations_by_tenant; Type: INDEX; Schema: private; Owner: -
 
@@ -3432,7 +4823,7 @@ CREATE INDEX plan_prices_by_plan ON public.plan_prices USING btree (plan_id);
 
 -- Name: quota_decisions_by_age; Type: INDEX; Schema: public; Owner: -
 
-CREATE INDEX quota_decisions_by_age ON public.quota_decisions USING brin (created_at);
+CREATE INDEX quota_decisions_by_age ON public.quota_decisions USING btree (created_at);
 
 -- Name: quota_decisions_by_batch; Type: INDEX; Schema: public; Owner: -
 
@@ -3441,6 +4832,10 @@ CREATE INDEX quota_decisions_by_batch ON public.quota_decisions USING btree (bat
 -- Name: quota_decisions_by_tenant; Type: INDEX; Schema: public; Owner: -
 
 CREATE INDEX quota_decisions_by_tenant ON public.quota_decisions USING btree (tenant_id, created_at DESC);
+
+-- Name: quota_decisions_one_first_of_window; Type: INDEX; Schema: public; Owner: -
+
+CREATE UNIQUE INDEX quota_decisions_one_first_of_window ON public.quota_decisions USING btree (tenant_id, metric, period, subject, window_start) WHERE is_first;
 
 -- Name: quota_decisions_one_per_sight; Type: INDEX; Schema: public; Owner: -
 
@@ -3527,10 +4922,25 @@ CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.tenants FOR EACH ROW EXECU
 ALTER TABLE ONLY private.chat_sessions
     ADD CONSTRAINT chat_sessions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
 
+-- Name: metered_tables metered_tables_event_type_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.metered_tables
+    ADD CONSTRAINT metered_tables_event_type_fkey FOREIGN KEY (event_type) REFERENCES public.usage_event_types(id);
+
+-- Name: metered_tables metered_tables_metric_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.metered_tables
+    ADD CONSTRAINT metered_tables_metric_fkey FOREIGN KEY (metric) REFERENCES public.metrics(id);
+
 -- Name: quota_counters quota_counters_tenant_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
 
 ALTER TABLE ONLY private.quota_counters
     ADD CONSTRAINT quota_counters_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+-- Name: quota_denials quota_denials_tenant_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.quota_denials
+    ADD CONSTRAINT quota_denials_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
 
 -- Name: quota_grants quota_grants_tenant_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
 
@@ -3775,6 +5185,10 @@ GRANT USAGE ON SCHEMA public TO anon;
 GRANT USAGE ON SCHEMA public TO authenticated;
 GRANT USAGE ON SCHEMA public TO service_role;
 
+-- Name: FUNCTION add_quota(p_tenant_id uuid, p_metric text, p_windows private.quota_window[], p_amount bigint); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.add_quota(p_tenant_id uuid, p_metric text, p_windows private.quota_window[], p_amount bigint) FROM PUBLIC;
+
 -- Name: FUNCTION add_usage(p_types text[], p_finer text, p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.add_usage(p_types text[], p_finer text, p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
@@ -3783,14 +5197,21 @@ REVOKE ALL ON FUNCTION private.add_usage(p_types text[], p_finer text, p_batch_i
 
 REVOKE ALL ON FUNCTION private.add_usage_batch(p_tenant_id uuid, p_at timestamp with time zone) FROM PUBLIC;
 
--- Name: FUNCTION adjust_quota(p_tenant_id uuid, p_metric text, p_windows private.quota_window[], p_amount bigint, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+-- Name: FUNCTION admits(p_row anyelement); Type: ACL; Schema: private; Owner: -
 
-REVOKE ALL ON FUNCTION private.adjust_quota(p_tenant_id uuid, p_metric text, p_windows private.quota_window[], p_amount bigint, p_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION private.admits(p_row anyelement) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.admits(p_row anyelement) TO anon;
+GRANT ALL ON FUNCTION private.admits(p_row anyelement) TO authenticated;
+GRANT ALL ON FUNCTION private.admits(p_row anyelement) TO service_role;
 
 -- Name: FUNCTION aggregate_usage_metrics(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.aggregate_usage_metrics() FROM PUBLIC;
 GRANT ALL ON FUNCTION private.aggregate_usage_metrics() TO service_role;
+
+-- Name: FUNCTION attach(p_table regclass, p_metric text, p_amount text, p_tenant text, p_subject text, p_event_type text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.attach(p_table regclass, p_metric text, p_amount text, p_tenant text, p_subject text, p_event_type text) FROM PUBLIC;
 
 -- Name: FUNCTION audit(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_severity public.audit_severity, p_result public.audit_result, p_metadata jsonb); Type: ACL; Schema: private; Owner: -
 
@@ -3804,6 +5225,14 @@ REVOKE ALL ON FUNCTION private.audit_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.chat_session(p_event_type text, p_metadata jsonb) FROM PUBLIC;
 
+-- Name: FUNCTION check_amounts(p_amounts bigint[]); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.check_amounts(p_amounts bigint[]) FROM PUBLIC;
+
+-- Name: FUNCTION check_event(p_event jsonb, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.check_event(p_event jsonb, p_at timestamp with time zone) FROM PUBLIC;
+
 -- Name: FUNCTION check_max_rows(p_max_rows integer); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.check_max_rows(p_max_rows integer) FROM PUBLIC;
@@ -3811,10 +5240,6 @@ REVOKE ALL ON FUNCTION private.check_max_rows(p_max_rows integer) FROM PUBLIC;
 -- Name: FUNCTION check_period_type(p_period_type text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.check_period_type(p_period_type text) FROM PUBLIC;
-
--- Name: FUNCTION check_quota_request(p_tenant_id uuid, p_permission text, p_metric text, p_amount bigint); Type: ACL; Schema: private; Owner: -
-
-REVOKE ALL ON FUNCTION private.check_quota_request(p_tenant_id uuid, p_permission text, p_metric text, p_amount bigint) FROM PUBLIC;
 
 -- Name: FUNCTION check_range(p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
@@ -3831,15 +5256,60 @@ GRANT ALL ON FUNCTION private.check_tenant_quota(p_tenant_id uuid, p_metric text
 REVOKE ALL ON FUNCTION private.cleanup_old_realtime_events(p_keep interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.cleanup_old_realtime_events(p_keep interval) TO service_role;
 
+-- Name: TABLE tenant_limits; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.tenant_limits TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_limits TO service_role;
+
+-- Name: FUNCTION clear_custom_quota(p_tenant_id uuid, p_metric text, p_period public.quota_period); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.clear_custom_quota(p_tenant_id uuid, p_metric text, p_period public.quota_period) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.clear_custom_quota(p_tenant_id uuid, p_metric text, p_period public.quota_period) TO authenticated;
+GRANT ALL ON FUNCTION private.clear_custom_quota(p_tenant_id uuid, p_metric text, p_period public.quota_period) TO service_role;
+
 -- Name: FUNCTION close_reservation(p_id uuid, p_status text, p_actual bigint, p_event jsonb); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.close_reservation(p_id uuid, p_status text, p_actual bigint, p_event jsonb) FROM PUBLIC;
+
+-- Name: FUNCTION commit_lightly(p_is_loss_tolerable boolean); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.commit_lightly(p_is_loss_tolerable boolean) FROM PUBLIC;
+
+-- Name: FUNCTION consume_batches(p_batches private.quota_batch[]); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.consume_batches(p_batches private.quota_batch[]) FROM PUBLIC;
 
 -- Name: FUNCTION consume_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_key text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.consume_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.consume_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_key text) TO authenticated;
 GRANT ALL ON FUNCTION private.consume_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_key text) TO service_role;
+
+-- Name: FUNCTION consume_quota_batch(p_tenant_id uuid, p_metric text, p_amounts bigint[], p_subject text, p_keys text[]); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.consume_quota_batch(p_tenant_id uuid, p_metric text, p_amounts bigint[], p_subject text, p_keys text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.consume_quota_batch(p_tenant_id uuid, p_metric text, p_amounts bigint[], p_subject text, p_keys text[]) TO authenticated;
+GRANT ALL ON FUNCTION private.consume_quota_batch(p_tenant_id uuid, p_metric text, p_amounts bigint[], p_subject text, p_keys text[]) TO service_role;
+
+-- Name: FUNCTION consume_quota_batches(p_batches jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.consume_quota_batches(p_batches jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.consume_quota_batches(p_batches jsonb) TO authenticated;
+GRANT ALL ON FUNCTION private.consume_quota_batches(p_batches jsonb) TO service_role;
+
+-- Name: FUNCTION consume_quotas(p_tenant_id uuid, p_items jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.consume_quotas(p_tenant_id uuid, p_items jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.consume_quotas(p_tenant_id uuid, p_items jsonb) TO authenticated;
+GRANT ALL ON FUNCTION private.consume_quotas(p_tenant_id uuid, p_items jsonb) TO service_role;
+
+-- Name: FUNCTION count_contents(p_meter private.metered_tables, p_is_counted boolean); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.count_contents(p_meter private.metered_tables, p_is_counted boolean) FROM PUBLIC;
+
+-- Name: FUNCTION count_denials(p_tenant_id uuid, p_metric text, p_denied bigint); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.count_denials(p_tenant_id uuid, p_metric text, p_denied bigint) FROM PUBLIC;
 
 -- Name: FUNCTION count_usage(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
@@ -3873,6 +5343,14 @@ GRANT ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text) TO serv
 
 REVOKE ALL ON FUNCTION private.current_usage(p_period_type text) FROM PUBLIC;
 
+-- Name: FUNCTION deny_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_windows private.quota_window[], OUT answer public.quota_answer, OUT is_new boolean); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.deny_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_windows private.quota_window[], OUT answer public.quota_answer, OUT is_new boolean) FROM PUBLIC;
+
+-- Name: FUNCTION detach(p_table regclass, p_metric text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.detach(p_table regclass, p_metric text) FROM PUBLIC;
+
 -- Name: FUNCTION ensure_audit_partitions(p_months integer); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.ensure_audit_partitions(p_months integer) FROM PUBLIC;
@@ -3893,9 +5371,39 @@ REVOKE ALL ON FUNCTION private.ensure_usage_partitions(p_back integer, p_ahead i
 
 REVOKE ALL ON FUNCTION private.event_fault(p_event jsonb, p_timestamp timestamp with time zone, p_is_known_type boolean, p_at timestamp with time zone) FROM PUBLIC;
 
+-- Name: FUNCTION expire_reservations(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.expire_reservations() FROM PUBLIC;
+
+-- Name: FUNCTION explain_decision(p_decision_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.explain_decision(p_decision_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.explain_decision(p_decision_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.explain_decision(p_decision_id uuid) TO service_role;
+
+-- Name: TABLE quota_decisions; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.quota_decisions TO authenticated;
+GRANT SELECT ON TABLE public.quota_decisions TO service_role;
+
+-- Name: FUNCTION explain_receipt(p_decision public.quota_decisions); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.explain_receipt(p_decision public.quota_decisions) FROM PUBLIC;
+
+-- Name: FUNCTION extend_reservation(p_id uuid, p_amount bigint); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.extend_reservation(p_id uuid, p_amount bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.extend_reservation(p_id uuid, p_amount bigint) TO anon;
+GRANT ALL ON FUNCTION private.extend_reservation(p_id uuid, p_amount bigint) TO authenticated;
+GRANT ALL ON FUNCTION private.extend_reservation(p_id uuid, p_amount bigint) TO service_role;
+
 -- Name: FUNCTION find_grant(p_tenant_id uuid, p_key text, p_metric text, p_amount bigint, p_subject text, p_is_reservation boolean); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.find_grant(p_tenant_id uuid, p_key text, p_metric text, p_amount bigint, p_subject text, p_is_reservation boolean) FROM PUBLIC;
+
+-- Name: FUNCTION fold_quota_denials(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.fold_quota_denials() FROM PUBLIC;
 
 -- Name: FUNCTION get_multi_tenant_stats(p_period_type text, p_max_rows integer); Type: ACL; Schema: private; Owner: -
 
@@ -3903,11 +5411,23 @@ REVOKE ALL ON FUNCTION private.get_multi_tenant_stats(p_period_type text, p_max_
 GRANT ALL ON FUNCTION private.get_multi_tenant_stats(p_period_type text, p_max_rows integer) TO authenticated;
 GRANT ALL ON FUNCTION private.get_multi_tenant_stats(p_period_type text, p_max_rows integer) TO service_role;
 
+-- Name: FUNCTION get_quota_checks(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_quota_checks(p_tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_quota_checks(p_tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.get_quota_checks(p_tenant_id uuid) TO service_role;
+
 -- Name: FUNCTION get_quota_status(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.get_quota_status(p_tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.get_quota_status(p_tenant_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION private.get_quota_status(p_tenant_id uuid) TO service_role;
+
+-- Name: FUNCTION get_rate_limit_usage(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_rate_limit_usage(p_tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_rate_limit_usage(p_tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.get_rate_limit_usage(p_tenant_id uuid) TO service_role;
 
 -- Name: FUNCTION get_tenant_events(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_event_type text, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id text); Type: ACL; Schema: private; Owner: -
 
@@ -3939,14 +5459,22 @@ REVOKE ALL ON FUNCTION private.get_top_consumers(p_metric text, p_period_type te
 GRANT ALL ON FUNCTION private.get_top_consumers(p_metric text, p_period_type text, p_max_rows integer) TO authenticated;
 GRANT ALL ON FUNCTION private.get_top_consumers(p_metric text, p_period_type text, p_max_rows integer) TO service_role;
 
--- Name: FUNCTION grant_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_key text, p_ttl_seconds integer, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+-- Name: FUNCTION give_back(p_tenant_id uuid, p_metric text, p_holds private.quota_hold[], p_amount bigint, p_grants integer); Type: ACL; Schema: private; Owner: -
 
-REVOKE ALL ON FUNCTION private.grant_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_key text, p_ttl_seconds integer, p_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION private.give_back(p_tenant_id uuid, p_metric text, p_holds private.quota_hold[], p_amount bigint, p_grants integer) FROM PUBLIC;
+
+-- Name: FUNCTION grant_quota(p_tenant_id uuid, p_metric text, p_subject text, p_amounts bigint[], p_keys text[], p_ttl interval, p_event jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.grant_quota(p_tenant_id uuid, p_metric text, p_subject text, p_amounts bigint[], p_keys text[], p_ttl interval, p_event jsonb) FROM PUBLIC;
 
 -- Name: FUNCTION has_permission(p_tenant_id uuid, p_permission text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.has_permission(p_tenant_id uuid, p_permission text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.has_permission(p_tenant_id uuid, p_permission text) TO authenticated;
+
+-- Name: FUNCTION is_known_row(p_table regclass, p_row anyelement); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.is_known_row(p_table regclass, p_row anyelement) FROM PUBLIC;
 
 -- Name: FUNCTION is_platform_admin(); Type: ACL; Schema: private; Owner: -
 
@@ -3965,9 +5493,17 @@ REVOKE ALL ON FUNCTION private.latency_bucket(p_latency double precision) FROM P
 
 REVOKE ALL ON FUNCTION private.latency_percentiles(p_sketch private.latency_sketch) FROM PUBLIC;
 
+-- Name: FUNCTION limit_period(p_tenant_id uuid, p_metric text, p_period public.quota_period); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.limit_period(p_tenant_id uuid, p_metric text, p_period public.quota_period) FROM PUBLIC;
+
 -- Name: FUNCTION live_usage(p_tenant_ids uuid[], p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.live_usage(p_tenant_ids uuid[], p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION lock_counters(p_tenant_id uuid, p_metric text, p_subjects text[]); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.lock_counters(p_tenant_id uuid, p_metric text, p_subjects text[]) FROM PUBLIC;
 
 -- Name: FUNCTION lock_usage_events(); Type: ACL; Schema: private; Owner: -
 
@@ -3981,6 +5517,18 @@ REVOKE ALL ON FUNCTION private.merge_latencies(p_sketches private.latency_sketch
 
 REVOKE ALL ON FUNCTION private.merge_usage(p_counts private.usage_counts[]) FROM PUBLIC;
 
+-- Name: FUNCTION meter_rows(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.meter_rows() FROM PUBLIC;
+
+-- Name: FUNCTION metered_rows(p_meter private.metered_tables, p_relation text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.metered_rows(p_meter private.metered_tables, p_relation text) FROM PUBLIC;
+
+-- Name: FUNCTION metered_sums(p_meter private.metered_tables, p_added text, p_removed text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.metered_sums(p_meter private.metered_tables, p_added text, p_removed text) FROM PUBLIC;
+
 -- Name: FUNCTION model_cost(p_metadata jsonb, p_tokens bigint, p_input numeric, p_output numeric); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.model_cost(p_metadata jsonb, p_tokens bigint, p_input numeric, p_output numeric) FROM PUBLIC;
@@ -3992,6 +5540,10 @@ REVOKE ALL ON FUNCTION private.note_chat_sessions(p_batch_ids bigint[], p_from t
 -- Name: FUNCTION number_fault(p_value jsonb, p_min numeric, p_max numeric, p_is_whole boolean); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.number_fault(p_value jsonb, p_min numeric, p_max numeric, p_is_whole boolean) FROM PUBLIC;
+
+-- Name: FUNCTION open_reservation(p_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.open_reservation(p_id uuid) FROM PUBLIC;
 
 -- Name: FUNCTION parse_timestamp(p_text text); Type: ACL; Schema: private; Owner: -
 
@@ -4021,13 +5573,25 @@ REVOKE ALL ON FUNCTION private.quota_answer(p_metric text, p_window private.quot
 
 REVOKE ALL ON FUNCTION private.quota_band(p_percentage numeric) FROM PUBLIC;
 
+-- Name: FUNCTION quota_holds(p_windows private.quota_window[], p_amount bigint); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.quota_holds(p_windows private.quota_window[], p_amount bigint) FROM PUBLIC;
+
 -- Name: FUNCTION quota_remaining(p_limit_value bigint, p_used bigint); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.quota_remaining(p_limit_value bigint, p_used bigint) FROM PUBLIC;
 
--- Name: FUNCTION quota_windows(p_tenant_id uuid, p_metric text, p_subject text, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+-- Name: FUNCTION quota_subject(p_tenant_id uuid, p_permission text, p_subject text); Type: ACL; Schema: private; Owner: -
 
-REVOKE ALL ON FUNCTION private.quota_windows(p_tenant_id uuid, p_metric text, p_subject text, p_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION private.quota_subject(p_tenant_id uuid, p_permission text, p_subject text) FROM PUBLIC;
+
+-- Name: FUNCTION quota_windows(p_tenant_id uuid, p_metric text, p_subject text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.quota_windows(p_tenant_id uuid, p_metric text, p_subject text) FROM PUBLIC;
+
+-- Name: FUNCTION raise_denial(p_tenant_id uuid, p_metric text, p_amount bigint, p_windows private.quota_window[]); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.raise_denial(p_tenant_id uuid, p_metric text, p_amount bigint, p_windows private.quota_window[]) FROM PUBLIC;
 
 -- Name: FUNCTION raise_error(p_status integer, p_reason text, p_message text); Type: ACL; Schema: private; Owner: -
 
@@ -4046,10 +5610,6 @@ REVOKE ALL ON FUNCTION private.readable_count(p_value numeric) FROM PUBLIC;
 REVOKE ALL ON FUNCTION private.recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION private.recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone) TO service_role;
-
--- Name: FUNCTION record_denial(p_tenant_id uuid, p_metric text, p_amount bigint, p_reason text, p_window private.quota_window, p_windows private.quota_window[], p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
-
-REVOKE ALL ON FUNCTION private.record_denial(p_tenant_id uuid, p_metric text, p_amount bigint, p_reason text, p_window private.quota_window, p_windows private.quota_window[], p_at timestamp with time zone) FROM PUBLIC;
 
 -- Name: FUNCTION record_events(p_tenant_id uuid, p_subject text, p_events jsonb, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
@@ -4080,20 +5640,21 @@ REVOKE ALL ON FUNCTION private.require_permission(p_tenant_id uuid, p_permission
 
 REVOKE ALL ON FUNCTION private.require_platform_admin() FROM PUBLIC;
 
--- Name: FUNCTION reserve_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_ttl_seconds integer, p_key text); Type: ACL; Schema: private; Owner: -
+-- Name: FUNCTION reserve_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_ttl_seconds integer, p_key text, p_event jsonb); Type: ACL; Schema: private; Owner: -
 
-REVOKE ALL ON FUNCTION private.reserve_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_ttl_seconds integer, p_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.reserve_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_ttl_seconds integer, p_key text) TO authenticated;
-GRANT ALL ON FUNCTION private.reserve_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_ttl_seconds integer, p_key text) TO service_role;
+REVOKE ALL ON FUNCTION private.reserve_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_ttl_seconds integer, p_key text, p_event jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.reserve_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_ttl_seconds integer, p_key text, p_event jsonb) TO authenticated;
+GRANT ALL ON FUNCTION private.reserve_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_ttl_seconds integer, p_key text, p_event jsonb) TO service_role;
+
+-- Name: FUNCTION reset_quota_counter(p_tenant_id uuid, p_metric text, p_period public.quota_period, p_subject text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.reset_quota_counter(p_tenant_id uuid, p_metric text, p_period public.quota_period, p_subject text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.reset_quota_counter(p_tenant_id uuid, p_metric text, p_period public.quota_period, p_subject text) TO authenticated;
+GRANT ALL ON FUNCTION private.reset_quota_counter(p_tenant_id uuid, p_metric text, p_period public.quota_period, p_subject text) TO service_role;
 
 -- Name: FUNCTION resolve_subject(p_subject text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.resolve_subject(p_subject text) FROM PUBLIC;
-
--- Name: TABLE tenant_limits; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT ON TABLE public.tenant_limits TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_limits TO service_role;
 
 -- Name: FUNCTION set_custom_quota(p_tenant_id uuid, p_metric text, p_limit_value bigint, p_period public.quota_period); Type: ACL; Schema: private; Owner: -
 
@@ -4120,9 +5681,13 @@ REVOKE ALL ON FUNCTION private.snapshot_gauges(p_tenant_ids uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.summarize_usage(p_tenant_id uuid, p_period_type text, p_period_start timestamp with time zone, p_counts private.usage_counts, p_quota_limit bigint) FROM PUBLIC;
 
--- Name: FUNCTION take_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+-- Name: FUNCTION take_metered(p_metric text, p_sums private.metered_sum[]); Type: ACL; Schema: private; Owner: -
 
-REVOKE ALL ON FUNCTION private.take_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION private.take_metered(p_metric text, p_sums private.metered_sum[]) FROM PUBLIC;
+
+-- Name: FUNCTION take_quota(p_tenant_id uuid, p_metric text, p_subject text, p_amounts bigint[]); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.take_quota(p_tenant_id uuid, p_metric text, p_subject text, p_amounts bigint[]) FROM PUBLIC;
 
 -- Name: FUNCTION tenant_ids_with(p_permission text); Type: ACL; Schema: private; Owner: -
 
@@ -4144,11 +5709,6 @@ REVOKE ALL ON FUNCTION private.timestamp_pattern() FROM PUBLIC;
 -- Name: FUNCTION token_limit(p_tenant_id uuid, p_period_type text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.token_limit(p_tenant_id uuid, p_period_type text) FROM PUBLIC;
-
--- Name: TABLE quota_decisions; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT ON TABLE public.quota_decisions TO authenticated;
-GRANT SELECT ON TABLE public.quota_decisions TO service_role;
 
 -- Name: FUNCTION usage_denials(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
@@ -4174,6 +5734,22 @@ REVOKE ALL ON FUNCTION private.window_end(p_period public.quota_period, p_start 
 
 REVOKE ALL ON FUNCTION private.window_start(p_period public.quota_period, p_at timestamp with time zone) FROM PUBLIC;
 
+-- Name: FUNCTION windows_seen(p_windows private.quota_window[]); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.windows_seen(p_windows private.quota_window[]) FROM PUBLIC;
+
+-- Name: FUNCTION with_amount(p_event jsonb, p_metric text, p_amount bigint); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.with_amount(p_event jsonb, p_metric text, p_amount bigint) FROM PUBLIC;
+
+-- Name: FUNCTION without_reservation(p_answer public.reservation_answer); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.without_reservation(p_answer public.reservation_answer) FROM PUBLIC;
+
+-- Name: FUNCTION write_receipt(p_tenant_id uuid, p_metric text, p_amount bigint, p_answer public.quota_answer, p_window private.quota_window, p_windows private.quota_window[], p_is_first boolean); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.write_receipt(p_tenant_id uuid, p_metric text, p_amount bigint, p_answer public.quota_answer, p_window private.quota_window, p_windows private.quota_window[], p_is_first boolean) FROM PUBLIC;
+
 -- Name: FUNCTION aggregate_usage_metrics(); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.aggregate_usage_metrics() FROM PUBLIC;
@@ -4190,11 +5766,35 @@ GRANT ALL ON FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amo
 REVOKE ALL ON FUNCTION public.cleanup_old_realtime_events(keep interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.cleanup_old_realtime_events(keep interval) TO service_role;
 
+-- Name: FUNCTION clear_custom_quota(tenant_id uuid, metric text, period public.quota_period); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.clear_custom_quota(tenant_id uuid, metric text, period public.quota_period) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.clear_custom_quota(tenant_id uuid, metric text, period public.quota_period) TO authenticated;
+GRANT ALL ON FUNCTION public.clear_custom_quota(tenant_id uuid, metric text, period public.quota_period) TO service_role;
+
 -- Name: FUNCTION consume_quota(tenant_id uuid, metric text, amount bigint, subject text, idempotency_key text); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.consume_quota(tenant_id uuid, metric text, amount bigint, subject text, idempotency_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.consume_quota(tenant_id uuid, metric text, amount bigint, subject text, idempotency_key text) TO authenticated;
 GRANT ALL ON FUNCTION public.consume_quota(tenant_id uuid, metric text, amount bigint, subject text, idempotency_key text) TO service_role;
+
+-- Name: FUNCTION consume_quota_batch(tenant_id uuid, metric text, amounts bigint[], subject text, idempotency_keys text[]); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.consume_quota_batch(tenant_id uuid, metric text, amounts bigint[], subject text, idempotency_keys text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.consume_quota_batch(tenant_id uuid, metric text, amounts bigint[], subject text, idempotency_keys text[]) TO authenticated;
+GRANT ALL ON FUNCTION public.consume_quota_batch(tenant_id uuid, metric text, amounts bigint[], subject text, idempotency_keys text[]) TO service_role;
+
+-- Name: FUNCTION consume_quota_batches(batches jsonb); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.consume_quota_batches(batches jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.consume_quota_batches(batches jsonb) TO authenticated;
+GRANT ALL ON FUNCTION public.consume_quota_batches(batches jsonb) TO service_role;
+
+-- Name: FUNCTION consume_quotas(tenant_id uuid, items jsonb); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.consume_quotas(tenant_id uuid, items jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.consume_quotas(tenant_id uuid, items jsonb) TO authenticated;
+GRANT ALL ON FUNCTION public.consume_quotas(tenant_id uuid, items jsonb) TO service_role;
 
 -- Name: FUNCTION create_tenant(name text, plan_id text); Type: ACL; Schema: public; Owner: -
 
@@ -4202,17 +5802,42 @@ REVOKE ALL ON FUNCTION public.create_tenant(name text, plan_id text) FROM PUBLIC
 GRANT ALL ON FUNCTION public.create_tenant(name text, plan_id text) TO authenticated;
 GRANT ALL ON FUNCTION public.create_tenant(name text, plan_id text) TO service_role;
 
+-- Name: FUNCTION explain_decision(decision_id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.explain_decision(decision_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.explain_decision(decision_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.explain_decision(decision_id uuid) TO service_role;
+
+-- Name: FUNCTION extend_reservation(reservation_id uuid, amount bigint); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.extend_reservation(reservation_id uuid, amount bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.extend_reservation(reservation_id uuid, amount bigint) TO anon;
+GRANT ALL ON FUNCTION public.extend_reservation(reservation_id uuid, amount bigint) TO authenticated;
+GRANT ALL ON FUNCTION public.extend_reservation(reservation_id uuid, amount bigint) TO service_role;
+
 -- Name: FUNCTION get_multi_tenant_stats(period_type text, max_rows integer); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.get_multi_tenant_stats(period_type text, max_rows integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_multi_tenant_stats(period_type text, max_rows integer) TO authenticated;
 GRANT ALL ON FUNCTION public.get_multi_tenant_stats(period_type text, max_rows integer) TO service_role;
 
+-- Name: FUNCTION get_quota_checks(tenant_id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_quota_checks(tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_quota_checks(tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.get_quota_checks(tenant_id uuid) TO service_role;
+
 -- Name: FUNCTION get_quota_status(tenant_id uuid); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.get_quota_status(tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_quota_status(tenant_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.get_quota_status(tenant_id uuid) TO service_role;
+
+-- Name: FUNCTION get_rate_limit_usage(tenant_id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_rate_limit_usage(tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_rate_limit_usage(tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.get_rate_limit_usage(tenant_id uuid) TO service_role;
 
 -- Name: FUNCTION get_tenant_events(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone, event_type text, max_rows integer, before_ts timestamp with time zone, before_id text); Type: ACL; Schema: public; Owner: -
 
@@ -4263,11 +5888,17 @@ GRANT ALL ON FUNCTION public.release_reservation(reservation_id uuid) TO anon;
 GRANT ALL ON FUNCTION public.release_reservation(reservation_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.release_reservation(reservation_id uuid) TO service_role;
 
--- Name: FUNCTION reserve_quota(tenant_id uuid, metric text, amount bigint, subject text, ttl_seconds integer, idempotency_key text); Type: ACL; Schema: public; Owner: -
+-- Name: FUNCTION reserve_quota(tenant_id uuid, metric text, amount bigint, subject text, ttl_seconds integer, idempotency_key text, event jsonb); Type: ACL; Schema: public; Owner: -
 
-REVOKE ALL ON FUNCTION public.reserve_quota(tenant_id uuid, metric text, amount bigint, subject text, ttl_seconds integer, idempotency_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.reserve_quota(tenant_id uuid, metric text, amount bigint, subject text, ttl_seconds integer, idempotency_key text) TO authenticated;
-GRANT ALL ON FUNCTION public.reserve_quota(tenant_id uuid, metric text, amount bigint, subject text, ttl_seconds integer, idempotency_key text) TO service_role;
+REVOKE ALL ON FUNCTION public.reserve_quota(tenant_id uuid, metric text, amount bigint, subject text, ttl_seconds integer, idempotency_key text, event jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.reserve_quota(tenant_id uuid, metric text, amount bigint, subject text, ttl_seconds integer, idempotency_key text, event jsonb) TO authenticated;
+GRANT ALL ON FUNCTION public.reserve_quota(tenant_id uuid, metric text, amount bigint, subject text, ttl_seconds integer, idempotency_key text, event jsonb) TO service_role;
+
+-- Name: FUNCTION reset_quota_counter(tenant_id uuid, metric text, period public.quota_period, subject text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, period public.quota_period, subject text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, period public.quota_period, subject text) TO authenticated;
+GRANT ALL ON FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, period public.quota_period, subject text) TO service_role;
 
 -- Name: FUNCTION set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period); Type: ACL; Schema: public; Owner: -
 

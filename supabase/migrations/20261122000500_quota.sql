@@ -392,6 +392,15 @@ revoke all on function private.check_amounts(bigint[]) from public, anon, authen
 
 -- Receipts -----------------------------------------------------------------------------------------------------------
 
+-- Windows as a receipt keeps them.
+create function private.windows_seen(p_windows private.quota_window[]) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+begin
+  return (select jsonb_agg(to_jsonb(w) - 'cap' - 'sample_rate') from unnest(p_windows) w);
+end
+$$;
+revoke all on function private.windows_seen(private.quota_window[]) from public, anon, authenticated, service_role;
+
 -- Writes one for the window that decided, unless there is one like it; null then.
 create function private.write_receipt(
   p_tenant_id uuid, p_metric text, p_amount bigint, p_answer public.quota_answer,
@@ -408,7 +417,7 @@ begin
   )
   select p_tenant_id, p_metric, p_window.period, p_window.subject, p_amount, p_answer.allowed, p_answer.reason,
     p_window.limit_value, p_window.used, p_window.window_start,
-    (select jsonb_agg(to_jsonb(w) - 'cap' - 'sample_rate') from unnest(p_windows) w), t.plan_id, p_is_first,
+    private.windows_seen(p_windows), t.plan_id, p_is_first,
     case when not p_answer.allowed and p_metric = 'tokens' then private.add_usage_batch(p_tenant_id, v_at) end, v_at
   from public.tenants t where t.id = p_tenant_id
   on conflict do nothing
