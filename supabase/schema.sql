@@ -105,6 +105,31 @@ CREATE TYPE public.quota_period AS ENUM (
     'none'
 );
 
+-- Name: quota_answer; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.quota_answer AS (
+	allowed boolean,
+	metric text,
+	period public.quota_period,
+	limit_value bigint,
+	used bigint,
+	remaining bigint,
+	resets_at timestamp with time zone,
+	reason text,
+	decision_id uuid
+);
+
+-- Name: TYPE quota_answer; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TYPE public.quota_answer IS 'The answer to a quota question, for the tightest window. A denial is an answer: allowed = false, with its reason.';
+
+-- Name: quota_denial; Type: TYPE; Schema: private; Owner: -
+
+CREATE TYPE private.quota_denial AS (
+	answer public.quota_answer,
+	is_new boolean
+);
+
 -- Name: quota_hold; Type: TYPE; Schema: private; Owner: -
 
 CREATE TYPE private.quota_hold AS (
@@ -134,24 +159,6 @@ CREATE TYPE private.quota_window AS (
 	used bigint,
 	sample_rate real
 );
-
--- Name: quota_answer; Type: TYPE; Schema: public; Owner: -
-
-CREATE TYPE public.quota_answer AS (
-	allowed boolean,
-	metric text,
-	period public.quota_period,
-	limit_value bigint,
-	used bigint,
-	remaining bigint,
-	resets_at timestamp with time zone,
-	reason text,
-	decision_id uuid
-);
-
--- Name: TYPE quota_answer; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON TYPE public.quota_answer IS 'The answer to a quota question, for the tightest window. A denial is an answer: allowed = false, with its reason.';
 
 -- Name: quota_take; Type: TYPE; Schema: private; Owner: -
 
@@ -953,7 +960,7 @@ CREATE FUNCTION private.consume_batches(p_batches private.quota_batch[]) RETURNS
 declare
   v_batch private.quota_batch;
   v_take private.quota_take;
-  v_takes private.quota_take[] := '{}';
+  v_takes private.quota_take[] := array[]::private.quota_take[];
   v_is_loss_tolerable boolean := true;
 begin
   if (select coalesce(sum(cardinality(b.amounts)), 0) from unnest(p_batches) b) not between 1 and 1000
@@ -987,12 +994,9 @@ begin
     v_takes[v_batch.index] := v_take;
   end loop;
   perform private.commit_lightly(v_is_loss_tolerable);
-  return query
-    select a.*
-    from generate_subscripts(v_takes, 1) i
-    cross join lateral unnest((v_takes[i]).answers) with ordinality
-      a (allowed, metric, period, limit_value, used, remaining, resets_at, reason, decision_id, ordinal)
-    order by i, a.ordinal;
+  foreach v_take in array v_takes loop
+    return query select * from unnest(v_take.answers);
+  end loop;
 end
 $$;
 
@@ -1067,7 +1071,7 @@ declare
   v_items private.quota_batch[];
   v_windows private.quota_window[];
   v_answer public.quota_answer;
-  v_answers public.quota_answer[] := '{}';
+  v_answers public.quota_answer[] := array[]::public.quota_answer[];
   v_granted public.reservation_answer;
   v_is_denied boolean;
 begin
@@ -1462,7 +1466,7 @@ $$;
 
 -- Name: deny_quota(uuid, text, bigint, private.quota_window[]); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.deny_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_windows private.quota_window[], OUT answer public.quota_answer, OUT is_new boolean) RETURNS record
+CREATE FUNCTION private.deny_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_windows private.quota_window[]) RETURNS private.quota_denial
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -1470,9 +1474,10 @@ declare
   v_window private.quota_window := private.tightest_window(p_windows, p_amount, false);
   v_id uuid;
   v_is_first boolean;
+  v_denial private.quota_denial;
 begin
-  answer := private.quota_answer(p_metric, v_window, false);
-  is_new := false;
+  v_denial.answer := private.quota_answer(p_metric, v_window, false);
+  v_denial.is_new := false;
   for v_attempt in 1..3 loop
     select d.id into v_id
     from public.quota_decisions d
@@ -1487,11 +1492,11 @@ begin
       where d.tenant_id = p_tenant_id and d.metric = p_metric and d.period = v_window.period
         and d.subject = v_window.subject and d.window_start = v_window.window_start and d.is_first
     );
-    v_id := private.write_receipt(p_tenant_id, p_metric, p_amount, answer, v_window, p_windows, v_is_first);
+    v_id := private.write_receipt(p_tenant_id, p_metric, p_amount, v_denial.answer, v_window, p_windows, v_is_first);
     if v_id is null then
       continue;
     end if;
-    is_new := true;
+    v_denial.is_new := true;
     if v_is_first then
       perform private.audit(
         p_tenant_id,
@@ -1505,7 +1510,8 @@ begin
     end if;
     exit;
   end loop;
-  answer.decision_id := v_id;
+  v_denial.answer.decision_id := v_id;
+  return v_denial;
 end
 $$;
 
@@ -2179,8 +2185,8 @@ declare
   v_answers public.reservation_answer[] := array_fill(null::public.reservation_answer, array[cardinality(p_amounts)]);
   v_answer public.reservation_answer;
   v_replay public.reservation_answer;
-  v_wanted int[] := '{}';
-  v_keys text[] := '{}';
+  v_wanted int[] := array[]::int[];
+  v_keys text[] := array[]::text[];
   v_take private.quota_take;
   v_item record;
   v_holds private.quota_hold[];
@@ -3511,7 +3517,7 @@ declare
   v_tightest private.quota_window;
   v_running bigint := 0;
   v_denials int := 0;
-  v_denial record;
+  v_denial private.quota_denial;
   v_denied_amount bigint;
   v_answer public.quota_answer;
   v_take private.quota_take;
@@ -5343,9 +5349,9 @@ GRANT ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text) TO serv
 
 REVOKE ALL ON FUNCTION private.current_usage(p_period_type text) FROM PUBLIC;
 
--- Name: FUNCTION deny_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_windows private.quota_window[], OUT answer public.quota_answer, OUT is_new boolean); Type: ACL; Schema: private; Owner: -
+-- Name: FUNCTION deny_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_windows private.quota_window[]); Type: ACL; Schema: private; Owner: -
 
-REVOKE ALL ON FUNCTION private.deny_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_windows private.quota_window[], OUT answer public.quota_answer, OUT is_new boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION private.deny_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_windows private.quota_window[]) FROM PUBLIC;
 
 -- Name: FUNCTION detach(p_table regclass, p_metric text); Type: ACL; Schema: private; Owner: -
 

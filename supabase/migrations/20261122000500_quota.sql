@@ -128,6 +128,9 @@ create type private.quota_take as (
   is_loss_tolerable boolean
 );
 
+-- A denial, and whether its receipt was written for it.
+create type private.quota_denial as (answer public.quota_answer, is_new boolean);
+
 -- What a reservation holds in one window.
 create type private.quota_hold as (period public.quota_period, subject text, window_start timestamptz, amount bigint);
 
@@ -432,17 +435,17 @@ revoke all on function private.write_receipt(
 -- The answer to an amount that p_windows have no room for. Its receipt is written by the first that sees these counters;
 -- the first of a window is audited.
 create function private.deny_quota(
-  p_tenant_id uuid, p_metric text, p_amount bigint, p_windows private.quota_window[], out answer public.quota_answer,
-  out is_new boolean
-)
+  p_tenant_id uuid, p_metric text, p_amount bigint, p_windows private.quota_window[]
+) returns private.quota_denial
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_window private.quota_window := private.tightest_window(p_windows, p_amount, false);
   v_id uuid;
   v_is_first boolean;
+  v_denial private.quota_denial;
 begin
-  answer := private.quota_answer(p_metric, v_window, false);
-  is_new := false;
+  v_denial.answer := private.quota_answer(p_metric, v_window, false);
+  v_denial.is_new := false;
   for v_attempt in 1..3 loop
     select d.id into v_id
     from public.quota_decisions d
@@ -457,11 +460,11 @@ begin
       where d.tenant_id = p_tenant_id and d.metric = p_metric and d.period = v_window.period
         and d.subject = v_window.subject and d.window_start = v_window.window_start and d.is_first
     );
-    v_id := private.write_receipt(p_tenant_id, p_metric, p_amount, answer, v_window, p_windows, v_is_first);
+    v_id := private.write_receipt(p_tenant_id, p_metric, p_amount, v_denial.answer, v_window, p_windows, v_is_first);
     if v_id is null then
       continue;
     end if;
-    is_new := true;
+    v_denial.is_new := true;
     if v_is_first then
       perform private.audit(
         p_tenant_id,
@@ -475,7 +478,8 @@ begin
     end if;
     exit;
   end loop;
-  answer.decision_id := v_id;
+  v_denial.answer.decision_id := v_id;
+  return v_denial;
 end
 $$;
 revoke all on function private.deny_quota(uuid, text, bigint, private.quota_window[])
@@ -600,7 +604,7 @@ declare
   v_tightest private.quota_window;
   v_running bigint := 0;
   v_denials int := 0;
-  v_denial record;
+  v_denial private.quota_denial;
   v_denied_amount bigint;
   v_answer public.quota_answer;
   v_take private.quota_take;
@@ -761,8 +765,8 @@ declare
   v_answers public.reservation_answer[] := array_fill(null::public.reservation_answer, array[cardinality(p_amounts)]);
   v_answer public.reservation_answer;
   v_replay public.reservation_answer;
-  v_wanted int[] := '{}';
-  v_keys text[] := '{}';
+  v_wanted int[] := array[]::int[];
+  v_keys text[] := array[]::text[];
   v_take private.quota_take;
   v_item record;
   v_holds private.quota_hold[];
@@ -899,7 +903,7 @@ language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_batch private.quota_batch;
   v_take private.quota_take;
-  v_takes private.quota_take[] := '{}';
+  v_takes private.quota_take[] := array[]::private.quota_take[];
   v_is_loss_tolerable boolean := true;
 begin
   if (select coalesce(sum(cardinality(b.amounts)), 0) from unnest(p_batches) b) not between 1 and 1000
@@ -933,12 +937,9 @@ begin
     v_takes[v_batch.index] := v_take;
   end loop;
   perform private.commit_lightly(v_is_loss_tolerable);
-  return query
-    select a.*
-    from generate_subscripts(v_takes, 1) i
-    cross join lateral unnest((v_takes[i]).answers) with ordinality
-      a (allowed, metric, period, limit_value, used, remaining, resets_at, reason, decision_id, ordinal)
-    order by i, a.ordinal;
+  foreach v_take in array v_takes loop
+    return query select * from unnest(v_take.answers);
+  end loop;
 end
 $$;
 revoke all on function private.consume_batches(private.quota_batch[]) from public, anon, authenticated, service_role;
@@ -1004,7 +1005,7 @@ declare
   v_items private.quota_batch[];
   v_windows private.quota_window[];
   v_answer public.quota_answer;
-  v_answers public.quota_answer[] := '{}';
+  v_answers public.quota_answer[] := array[]::public.quota_answer[];
   v_granted public.reservation_answer;
   v_is_denied boolean;
 begin
