@@ -20,32 +20,34 @@ interface CallOptions {
 }
 
 /**
- * Calls a database function that answers with rows and returns them parsed.
+ * Calls a database function and returns what it answers, parsed.
  * @throws {MeterbaseError} when it refuses, cannot be reached, or answers with something else.
  */
-export async function callRows<Name extends keyof Functions, Row extends z.ZodType>(
+export async function call<Name extends keyof Functions, Answer extends z.ZodType>(
+  client: Client,
+  name: Name,
+  args: Arguments<Name>,
+  answer: Answer,
+  { signal, ...options }: CallOptions = {},
+): Promise<z.infer<Answer>> {
+  const request = client.rpc(name, args as Functions[Name]["Args"], options);
+  const { data, error, status } = await (signal ? request.abortSignal(signal) : request);
+  if (error) throw toMeterbaseError(error, status);
+  const parsed = answer.safeParse(data);
+  if (parsed.success) return parsed.data;
+  const message = `${name} answered with something else than expected`;
+  throw new MeterbaseError("unexpected_answer", status, message, undefined, { cause: parsed.error });
+}
+
+/** The same for a function that answers with rows. */
+export function callRows<Name extends keyof Functions, Row extends z.ZodType>(
   client: Client,
   name: Name,
   args: Arguments<Name>,
   row: Row,
-  { signal, ...options }: CallOptions = {},
+  options: CallOptions = {},
 ): Promise<z.infer<Row>[]> {
-  const call = client.rpc(name, args as Functions[Name]["Args"], options);
-  const { data, error, status } = await (signal ? call.abortSignal(signal) : call);
-  if (error) throw toMeterbaseError(error, status);
-  const parsed = row.array().safeParse(data);
-  if (!parsed.success) {
-    throw new MeterbaseError(
-      "unexpected_answer",
-      status,
-      `${name} answered with something else than expected`,
-      undefined,
-      {
-        cause: parsed.error,
-      },
-    );
-  }
-  return parsed.data;
+  return call(client, name, args, row.array(), options);
 }
 
 /** The same for a function that answers with exactly one row. */

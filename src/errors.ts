@@ -26,6 +26,19 @@ export class PermissionError extends MeterbaseError {}
 export class NotFoundError extends MeterbaseError {}
 /** 409: it contradicts what was done before, such as an idempotency key used for another request. */
 export class ConflictError extends MeterbaseError {}
+/**
+ * 429: a statement on a metered table was refused for want of quota. `denial` says why: the answer, and for who may read
+ * the tenant's usage the whole receipt, with its `explanation` in one sentence.
+ */
+export class QuotaExceededError extends MeterbaseError {
+  get denial(): Record<string, unknown> | null {
+    try {
+      return JSON.parse(this.hint ?? "") as Record<string, unknown>;
+    } catch {
+      return null;
+    }
+  }
+}
 /** The database could not be asked: no connection, or a 5xx. Retrying may help. */
 export class UnavailableError extends MeterbaseError {}
 
@@ -35,9 +48,13 @@ const CLASSES: Record<number, typeof MeterbaseError> = {
   403: PermissionError,
   404: NotFoundError,
   409: ConflictError,
+  429: QuotaExceededError,
 };
 
-/** The error for a failed call of the data API: `hint` carries the reason that the database raised. */
+/**
+ * The error for a failed call of the data API, of a function or of a table. The database's `hint` is the reason, our
+ * `code`; its `details` are our `hint`.
+ */
 export function toMeterbaseError(error: PostgrestError, status: number): MeterbaseError {
   const unavailable = status === 0 || status >= 500;
   const Class = unavailable ? UnavailableError : (CLASSES[status] ?? MeterbaseError);

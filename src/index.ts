@@ -1,5 +1,5 @@
 import type { Client } from "./client.ts";
-import { Quota } from "./quota.ts";
+import { Quota, type QuotaOptions } from "./quota.ts";
 import { Usage } from "./usage.ts";
 import type { UsageBufferOptions } from "./usage_buffer.ts";
 
@@ -12,6 +12,8 @@ export interface Meterbase {
 export interface MeterbaseOptions {
   /** How tracked usage is batched, and kept while the database is out of reach. */
   usage?: UsageBufferOptions;
+  /** How takes of quota are sent, and what happens while the database is out of reach. */
+  quota?: QuotaOptions;
 }
 
 /**
@@ -21,13 +23,15 @@ export interface MeterbaseOptions {
  * if (!decision.allowed) return tooManyRequests(decision.resets_at);
  */
 export function createMeterbase(client: Client, options: MeterbaseOptions = {}): Meterbase {
-  return { usage: new Usage(client, options.usage), quota: new Quota(client) };
+  return { usage: new Usage(client, options.usage), quota: new Quota(client, options.quota) };
 }
 
 export type { Client } from "./client.ts";
 export type { Database } from "./database.types.ts";
+export * from "./delivery_buffer.ts";
 export * from "./errors.ts";
 export * from "./quota.ts";
+export * from "./quota_enforcement.ts";
 export * from "./tokens.ts";
 export * from "./usage.ts";
 export * from "./usage_buffer.ts";

@@ -1,12 +1,12 @@
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
-import type { PendingEvent, UsageJournal } from "./usage_buffer.ts";
+import type { Journal, Pending } from "./delivery_buffer.ts";
 
 /** A journal in a file, for Node, Deno and Bun. One process a file. */
-export function fileJournal(path: string): UsageJournal {
+export function fileJournal<Item>(path: string): Journal<Item> {
   return {
     async load() {
       try {
-        return JSON.parse(await readFile(path, "utf8")) as PendingEvent[];
+        return JSON.parse(await readFile(path, "utf8")) as Pending<Item>[];
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
         throw error;

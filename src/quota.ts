@@ -1,5 +1,8 @@
 import { z } from "zod";
-import { type Client, callOne, callRows } from "./client.ts";
+import { type Client, call, callOne, callRows } from "./client.ts";
+import type { Json } from "./database.types.ts";
+import { QuotaCoalescer, type Take } from "./quota_coalescer.ts";
+import { type EnforcementOptions, Enforcer, type MultipleQuotaResult } from "./quota_enforcement.ts";
 import type { UsageEvent } from "./usage.ts";
 
 export const QuotaPeriod = z.enum(["minute", "hour", "day", "month", "none"]);
@@ -30,7 +33,8 @@ export type QuotaReservation = z.infer<typeof QuotaReservation>;
 
 /**
  * One entitlement and where it stands. `percentage` is used of the limit, 0 to 100 and beyond, null when unlimited;
- * `band`: `ok` below 75 %, `warning` to 90 %, `critical` above. `per` subject: the caller's own.
+ * `band`: `ok` below 75 %, `warning` to 90 %, `critical` above. `per` subject: the caller's own. `overage` is what is used
+ * beyond the limit, null when unlimited.
  */
 export const QuotaStatus = z.object({
   metric: z.string(),
@@ -46,6 +50,7 @@ export const QuotaStatus = z.object({
   resets_at: z.string().nullable(),
   enforcement: z.enum(["hard", "soft"]),
   is_override: z.boolean(),
+  overage: z.number().nullable(),
 });
 export type QuotaStatus = z.infer<typeof QuotaStatus>;
 
@@ -57,6 +62,65 @@ export const CustomQuota = z.object({
   limit_value: z.number().nullable(),
 });
 export type CustomQuota = z.infer<typeof CustomQuota>;
+
+/** How many takes of a limited metric were allowed and denied, since ever. */
+export const QuotaChecks = z.object({ metric: z.string(), allowed: z.number(), denied: z.number() });
+export type QuotaChecks = z.infer<typeof QuotaChecks>;
+
+/** The caller's rate limits in one tenant: of each, the window with the least left; null is unlimited. `tier` is the plan. */
+export const RateLimitUsage = z.object({
+  tenant_id: z.string(),
+  tier: z.string(),
+  requests: z.number().nullable(),
+  requests_remaining: z.number().nullable(),
+  requests_reset_at: z.string().nullable(),
+  analysis_runs: z.number().nullable(),
+  analysis_runs_remaining: z.number().nullable(),
+  analysis_runs_reset_at: z.string().nullable(),
+});
+export type RateLimitUsage = z.infer<typeof RateLimitUsage>;
+
+/** A receipt, told: the window that decided, every window consulted, the plan then in force, and one sentence. */
+export const QuotaExplanation = QuotaDecision.omit({ decision_id: true }).extend({
+  decision_id: z.string(),
+  tenant_id: z.string(),
+  subject: z.string(),
+  amount: z.number(),
+  plan_id: z.string(),
+  is_override: z.boolean().nullable(),
+  windows: z.array(
+    z.object({
+      period: QuotaPeriod,
+      subject: z.string(),
+      limit_value: z.number().nullable(),
+      enforcement: z.enum(["hard", "soft"]),
+      is_override: z.boolean(),
+      window_start: z.string(),
+      used: z.number(),
+    }),
+  ),
+  decided_at: z.string(),
+  explanation: z.string(),
+});
+export type QuotaExplanation = z.infer<typeof QuotaExplanation>;
+
+/** One of the quotas that are taken together. */
+export interface QuotaItem extends ConsumeOptions {
+  metric: string;
+}
+
+export interface QuotaOptions extends EnforcementOptions {
+  /** Calls of `consumeQuota` in flight at a time; who asks meanwhile goes with the next. 4 by default. */
+  maxCalls?: number;
+  /** How long a call of `consumeQuota` may take, in milliseconds; 10,000 by default. */
+  timeoutMs?: number;
+}
+
+/** Used of the limit, as in `987 / 1,000`, or `987 / ∞`. */
+export function formatQuota({ used, limit_value }: Pick<QuotaStatus, "used" | "limit_value">): string {
+  const text = (value: number) => value.toLocaleString("en-US");
+  return `${text(used)} / ${limit_value === null ? "∞" : text(limit_value)}`;
+}
 
 export interface ConsumeOptions {
   /** 1 to 2^53-1; 1 by default. */
@@ -70,27 +134,101 @@ export interface ConsumeOptions {
 export interface ReserveOptions extends Omit<ConsumeOptions, "amount"> {
   /** 1 to 86400; 300 by default. */
   ttlSeconds?: number;
+  /** Recorded with what was used when it is settled without another event, or expires with something spent. */
+  event?: UsageEvent;
 }
 
 /** Quota: taking it, holding it, and seeing what is left. */
 export class Quota {
   readonly #client: Client;
+  readonly #coalescer: QuotaCoalescer<QuotaDecision>;
+  readonly #enforcer: Enforcer;
+  readonly #timeoutMs: number;
 
-  constructor(client: Client) {
+  constructor(client: Client, { maxCalls = 4, timeoutMs = 10_000, ...enforcement }: QuotaOptions = {}) {
     this.#client = client;
+    this.#timeoutMs = timeoutMs;
+    this.#coalescer = new QuotaCoalescer((takes) => this.#send(takes), maxCalls);
+    this.#enforcer = new Enforcer(client, this, enforcement);
   }
 
-  /** Takes an amount, exactly, however many ask at once. A denial is an answer, not an error. */
+  /**
+   * Takes an amount, exactly, however many ask at once. A denial is an answer, not an error. Callers that ask for the same
+   * counter at once share one call.
+   */
   consumeQuota(tenantId: string, metric: string, options: ConsumeOptions = {}): Promise<QuotaDecision> {
-    const { amount, subject, idempotencyKey } = options;
+    const { amount = 1, subject, idempotencyKey } = options;
+    return this.#coalescer.take({ tenantId, metric, amount, subject, idempotencyKey });
+  }
+
+  /** A lone take, or the takes of several counters, grouped by counter. */
+  async #send(takes: Take[]): Promise<QuotaDecision[]> {
+    const options = { signal: AbortSignal.timeout(this.#timeoutMs) };
+    const [first, ...others] = takes as [Take, ...Take[]];
+    if (others.length === 0) {
+      const { tenantId, metric, amount, subject, idempotencyKey } = first;
+      const args = { tenant_id: tenantId, metric, amount, subject, idempotency_key: idempotencyKey };
+      return [await callOne(this.#client, "consume_quota", args, QuotaDecision, options)];
+    }
+    const batches = new Map<string, { tenant_id: string; metric: string; subject?: string; takes: Take[] }>();
+    for (const take of takes) {
+      const { tenantId, metric, subject } = take;
+      const key = JSON.stringify([tenantId, metric, subject]);
+      const batch = batches.get(key);
+      if (batch) batch.takes.push(take);
+      else batches.set(key, { tenant_id: tenantId, metric, ...(subject && { subject }), takes: [take] });
+    }
+    const args = {
+      batches: [...batches.values()].map(({ takes, ...batch }) => ({
+        ...batch,
+        amounts: takes.map(({ amount }) => amount),
+        ...(takes.some(({ idempotencyKey }) => idempotencyKey !== undefined) && {
+          idempotency_keys: takes.map(({ idempotencyKey }) => idempotencyKey ?? null),
+        }),
+      })) as Json,
+    };
+    const answers = await callRows(this.#client, "consume_quota_batches", args, QuotaDecision, options);
+    const inOrder = new Map(
+      [...batches.values()].flatMap(({ takes }) => takes).map((take, i) => [take, answers[i]]),
+    );
+    return takes.map((take) => inOrder.get(take) as QuotaDecision);
+  }
+
+  /** Takes all of these or none; where one is denied, the others say `denied_together`. */
+  consumeQuotas(tenantId: string, items: QuotaItem[]): Promise<QuotaDecision[]> {
     const args = {
       tenant_id: tenantId,
-      metric,
-      amount,
-      subject,
-      idempotency_key: idempotencyKey,
+      items: items.map(({ idempotencyKey, ...item }) => ({
+        ...item,
+        ...(idempotencyKey !== undefined && { idempotency_key: idempotencyKey }),
+      })) as Json,
     };
-    return callOne(this.#client, "consume_quota", args, QuotaDecision);
+    const options = { signal: AbortSignal.timeout(this.#timeoutMs) };
+    return callRows(this.#client, "consume_quotas", args, QuotaDecision, options);
+  }
+
+  /**
+   * `consumeQuota` for whom an outage must not surprise: tried again under an idempotency key, and where the database stays
+   * away, decided by the metric's failure mode with the reason `database_unavailable`. What an open metric allowed meanwhile
+   * is taken under its original key when the database is back.
+   */
+  enforceQuota(
+    tenantId: string,
+    metric: string,
+    amount = 1,
+    options: EnforceOptions = {},
+  ): Promise<QuotaDecision> {
+    return this.#enforcer.enforce(tenantId, { metric, amount, ...options });
+  }
+
+  /** `consumeQuotas` likewise; allowed without the database only when every metric is open. */
+  enforceMultipleQuotas(tenantId: string, quotas: QuotaItem[]): Promise<MultipleQuotaResult> {
+    return this.#enforcer.enforceAll(tenantId, quotas);
+  }
+
+  /** Sends what was allowed while the database was away, for at most `timeoutMs`: for the end of the program. */
+  shutdown(timeoutMs?: number): Promise<void> {
+    return this.#enforcer.shutdown(timeoutMs);
   }
 
   /** What `consumeQuota` would answer, taking nothing. */
@@ -116,7 +254,7 @@ export class Quota {
     amount: number,
     options: ReserveOptions = {},
   ): Promise<QuotaReservation> {
-    const { subject, ttlSeconds, idempotencyKey } = options;
+    const { subject, ttlSeconds, idempotencyKey, event } = options;
     const args = {
       tenant_id: tenantId,
       metric,
@@ -124,8 +262,18 @@ export class Quota {
       subject,
       ttl_seconds: ttlSeconds,
       idempotency_key: idempotencyKey,
+      event,
     };
     return callOne(this.#client, "reserve_quota", args, QuotaReservation);
+  }
+
+  /**
+   * Declares what a reservation holds spent, takes an amount more for it, and renews its time. A denial leaves it as large
+   * as it was; when it expires, only the last increment is given back.
+   */
+  extendReservation(reservationId: string, amount: number): Promise<QuotaReservation> {
+    const args = { reservation_id: reservationId, amount };
+    return callOne(this.#client, "extend_reservation", args, QuotaReservation);
   }
 
   /**
@@ -165,4 +313,49 @@ export class Quota {
     const args = { tenant_id: tenantId, metric, limit_value: limitValue, period };
     return callOne(this.#client, "set_custom_quota", args, CustomQuota);
   }
+
+  /** Takes a tenant's own limit back, so that its plan's holds again; what it was, or null. Platform admins only. */
+  async clearCustomQuota(
+    tenantId: string,
+    metric: string,
+    period?: QuotaPeriod,
+  ): Promise<CustomQuota | null> {
+    const args = { tenant_id: tenantId, metric, period };
+    const [cleared] = await callRows(this.#client, "clear_custom_quota", args, CustomQuota);
+    return cleared ?? null;
+  }
+
+  /**
+   * Sets what is used back to nothing but live reservations, in every period and for every subject unless named (`""` is
+   * the tenant itself); how many counters that were. Platform admins only.
+   */
+  resetQuotaCounter(
+    tenantId: string,
+    metric: string,
+    { period, subject }: { period?: QuotaPeriod; subject?: string } = {},
+  ): Promise<number> {
+    const args = { tenant_id: tenantId, metric, period, subject };
+    return call(this.#client, "reset_quota_counter", args, z.number());
+  }
+
+  /** How many takes of each limited metric were allowed and denied. */
+  getQuotaChecks(tenantId: string): Promise<QuotaChecks[]> {
+    return callRows(this.#client, "get_quota_checks", { tenant_id: tenantId }, QuotaChecks, { get: true });
+  }
+
+  /** The caller's rate limits in each of its tenants, or in one. */
+  getRateLimitUsage(tenantId?: string): Promise<RateLimitUsage[]> {
+    return callRows(this.#client, "get_rate_limit_usage", { tenant_id: tenantId }, RateLimitUsage, {
+      get: true,
+    });
+  }
+
+  /** Why a decision fell as it did, by its `decision_id`. */
+  explainDecision(decisionId: string): Promise<QuotaExplanation> {
+    const args = { decision_id: decisionId };
+    return callOne(this.#client, "explain_decision", args, QuotaExplanation, { get: true });
+  }
 }
+
+/** Beside metric and amount. */
+export type EnforceOptions = Omit<ConsumeOptions, "amount">;

@@ -145,8 +145,8 @@ export class Usage {
 
   constructor(client: Client, options?: UsageBufferOptions) {
     this.#client = client;
-    const send = (tenantId: string, events: UsageEvent[]) =>
-      this.recordUsage(tenantId, events, AbortSignal.timeout(SEND_TIMEOUT_MS));
+    const send = async (tenantId: string, events: UsageEvent[]) =>
+      (await this.recordUsage(tenantId, events, AbortSignal.timeout(SEND_TIMEOUT_MS))).rejected;
     this.buffer = new UsageBuffer(send, options);
   }
 

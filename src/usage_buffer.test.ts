@@ -2,10 +2,11 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Pending } from "./delivery_buffer.ts";
 import { InvalidRequestError, NotFoundError, PermissionError, UnavailableError } from "./errors.ts";
 import { fileJournal } from "./node.ts";
-import type { RecordUsageResult, UsageEvent } from "./usage.ts";
-import { type PendingEvent, UsageBuffer, type UsageBufferOptions } from "./usage_buffer.ts";
+import type { UsageEvent } from "./usage.ts";
+import { UsageBuffer, type UsageBufferOptions } from "./usage_buffer.ts";
 
 /** A database that keeps events by id, and fails while it is told to. */
 function database() {
@@ -14,7 +15,7 @@ function database() {
   const faults: { fault: ((tenantId: string, events: UsageEvent[]) => Error | undefined) | undefined } = {
     fault: undefined,
   };
-  const send = async (tenantId: string, events: UsageEvent[]): Promise<RecordUsageResult> => {
+  const send = async (tenantId: string, events: UsageEvent[]) => {
     calls.push({ tenantId, ids: events.map(({ event_id }) => event_id) });
     const error = faults.fault?.(tenantId, events);
     if (error) throw error;
@@ -22,14 +23,14 @@ function database() {
       event.event_type === "unknown" ? [{ index, reason: "unknown_event_type" }] : [],
     );
     for (const event of events) recorded.set(event.event_id, event);
-    return { accepted: events.length - rejected.length, duplicates: 0, rejected };
+    return rejected;
   };
   return { recorded, calls, send, faults };
 }
 
 const dropped: { ids: (string | undefined)[]; reason: string }[] = [];
-const onDropped = (events: PendingEvent[], reason: string) => {
-  dropped.push({ ids: events.map(({ event }) => event.event_id), reason });
+const onDropped = (events: Pending<UsageEvent>[], reason: string) => {
+  dropped.push({ ids: events.map(({ item }) => item.event_id), reason });
 };
 const event = (id: string, type = "api_call") => ({ event_id: id, event_type: type });
 const away = () => new UnavailableError("unavailable", 0, "no connection");

@@ -61,10 +61,86 @@ test("every method of quota gives back what the database answers", async () => {
       resets_at: taken.resets_at,
       enforcement: "hard",
       is_override: false,
+      overage: 0,
     }),
   );
   const custom = await createMeterbase(service).quota.setCustomQuota(tenant.id, "embeddings", null, "month");
   expect(custom).toMatchObject({ metric: "embeddings", period: "month", per: "tenant", limit_value: null });
+});
+
+test("a reservation grows while its work goes on", async () => {
+  const held = await mb.quota.reserveQuota(tenant.id, "chat_messages", 60);
+  const id = held.reservation_id as string;
+  expect(await mb.quota.extendReservation(id, 30)).toMatchObject({
+    allowed: true,
+    used: 90,
+    reservation_id: id,
+  });
+  expect(await mb.quota.extendReservation(id, 30)).toMatchObject({ allowed: false, used: 90 });
+  expect(await mb.quota.settleReservation(id, 70)).toMatchObject({ used: 70 });
+});
+
+test("callers at once share a call, and each gets its own answer", async () => {
+  const { id } = await createTenant(service);
+  const other = await createTenant(service);
+  const operator = createMeterbase(service);
+  await operator.quota.setCustomQuota(id, "tokens", 10);
+  const asked = Array.from({ length: 12 }, () => operator.quota.consumeQuota(id, "tokens"));
+  const elsewhere = operator.quota.consumeQuota(other.id, "embeddings", { amount: 4 });
+  const wrong = operator.quota.consumeQuota(id, "tokens", { amount: 0 });
+  await expect(wrong).rejects.toMatchObject({ code: "invalid_amount" });
+  const decisions = await Promise.all(asked);
+  expect(decisions.map(({ used }) => used)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 10]);
+  expect(decisions.map(({ allowed }) => allowed)).toEqual([...Array(10).fill(true), false, false]);
+  expect(await elsewhere).toMatchObject({ allowed: true, metric: "embeddings", used: 4 });
+  expect(await operator.quota.getQuotaChecks(id)).toEqual([{ metric: "tokens", allowed: 10, denied: 2 }]);
+});
+
+test("several quotas are taken together or not at all, and a denial is explained", async () => {
+  const { id } = await createTenant(service);
+  const operator = createMeterbase(service);
+  const taken = await operator.quota.enforceMultipleQuotas(id, [
+    { metric: "tokens", amount: 150 },
+    { metric: "chat_messages", amount: 99 },
+  ]);
+  expect(taken).toMatchObject({ allowed: true, results: [{ used: 150 }, { used: 99 }] });
+  const refused = await operator.quota.enforceMultipleQuotas(id, [
+    { metric: "tokens", amount: 150 },
+    { metric: "chat_messages", amount: 2 },
+  ]);
+  expect(refused).toMatchObject({
+    allowed: false,
+    results: [
+      { allowed: false, used: 150, reason: "denied_together" },
+      { allowed: false, used: 99, reason: "quota_exceeded" },
+    ],
+  });
+  const decisionId = refused.results[1]?.decision_id as string;
+  expect(await operator.quota.explainDecision(decisionId)).toMatchObject({
+    plan_id: "trial",
+    amount: 2,
+    windows: [{ period: "day", used: 99, limit_value: 100 }],
+    explanation: expect.stringMatching(
+      /^Denied: 2 of chat_messages was asked for when 99 of 100 was used in the day/,
+    ),
+  });
+  await expect(mb.quota.explainDecision(decisionId)).rejects.toMatchObject({ code: "decision_not_found" });
+});
+
+test("operators set, clear and reset; members see their rate limits", async () => {
+  const operator = createMeterbase(service);
+  const { client } = await signUp();
+  const { id } = await createTenant(client);
+  await operator.quota.setCustomQuota(id, "tokens", 5);
+  await operator.quota.consumeQuota(id, "tokens", { amount: 5 });
+  expect(await operator.quota.clearCustomQuota(id, "tokens")).toMatchObject({ limit_value: 5 });
+  expect(await operator.quota.clearCustomQuota(id, "tokens")).toBeNull();
+  expect(await operator.quota.checkTenantQuota(id, "tokens")).toMatchObject({ used: 5, limit_value: 10_000 });
+  expect(await operator.quota.resetQuotaCounter(id, "tokens", { subject: "" })).toBe(1);
+  expect(await operator.quota.checkTenantQuota(id, "tokens")).toMatchObject({ used: 0 });
+  expect(await createMeterbase(client).quota.getRateLimitUsage()).toMatchObject([
+    { tenant_id: id, tier: "trial", requests: 30, requests_remaining: 30, analysis_runs: null },
+  ]);
 });
 
 test("usage is recorded once and read back", async () => {

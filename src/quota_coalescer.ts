@@ -1,0 +1,112 @@
+import { MeterbaseError, UnavailableError } from "./errors.ts";
+
+/** What one caller asks of a quota. */
+export interface Take {
+  tenantId: string;
+  metric: string;
+  amount: number;
+  subject: string | undefined;
+  idempotencyKey: string | undefined;
+}
+
+/** Sends takes in one call; resolves with an answer for each, in order. */
+export type SendTakes<Answer> = (takes: Take[]) => Promise<Answer[]>;
+
+/** The database's bound for one call. */
+const MAX_TAKES = 1_000;
+
+interface Waiter<Answer> {
+  take: Take;
+  resolve: (answer: Answer) => void;
+  reject: (error: unknown) => void;
+}
+
+/**
+ * Sends the takes of many callers together. Of each tenant, metric and subject one call is in flight at a time; whoever
+ * asks meanwhile goes with the next. So a busy counter is locked and flushed once for all who wait for it, and a lone
+ * caller waits for nobody.
+ */
+export class QuotaCoalescer<Answer> {
+  readonly #send: SendTakes<Answer>;
+  readonly #maxCalls: number;
+  /** By tenant, metric and subject, first come first. */
+  readonly #waiting = new Map<string, Waiter<Answer>[]>();
+  readonly #inFlight = new Set<string>();
+  #calls = 0;
+  #isScheduled = false;
+
+  constructor(send: SendTakes<Answer>, maxCalls: number) {
+    this.#send = send;
+    this.#maxCalls = maxCalls;
+  }
+
+  take(take: Take): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const key = JSON.stringify([take.tenantId, take.metric, take.subject]);
+      const waiter = { take, resolve, reject };
+      const others = this.#waiting.get(key);
+      if (others) others.push(waiter);
+      else this.#waiting.set(key, [waiter]);
+      this.#schedule();
+    });
+  }
+
+  /** After the callers of this turn have all asked. */
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    queueMicrotask(() => {
+      this.#isScheduled = false;
+      while (this.#calls < this.#maxCalls) {
+        const [keys, waiters] = this.#next();
+        if (waiters.length === 0) return;
+        void this.#call(keys, waiters);
+      }
+    });
+  }
+
+  /** Who goes with the next call: all who wait for a counter that no call is out for. */
+  #next(): [string[], Waiter<Answer>[]] {
+    const keys: string[] = [];
+    const waiters: Waiter<Answer>[] = [];
+    for (const [key, own] of this.#waiting) {
+      if (this.#inFlight.has(key)) continue;
+      keys.push(key);
+      waiters.push(...own.splice(0, MAX_TAKES - waiters.length));
+      if (own.length === 0) this.#waiting.delete(key);
+      if (waiters.length === MAX_TAKES) break;
+    }
+    return [keys, waiters];
+  }
+
+  async #call(keys: string[], waiters: Waiter<Answer>[]): Promise<void> {
+    this.#calls += 1;
+    for (const key of keys) this.#inFlight.add(key);
+    await this.#deliver(waiters);
+    for (const key of keys) this.#inFlight.delete(key);
+    this.#calls -= 1;
+    this.#schedule();
+  }
+
+  /** What one caller asks wrongly must not fail the others: a refused call is tried again in halves. */
+  async #deliver(waiters: Waiter<Answer>[]): Promise<void> {
+    try {
+      const answers = await this.#send(waiters.map(({ take }) => take));
+      waiters.forEach(({ resolve }, i) => {
+        resolve(answers[i] as Answer);
+      });
+    } catch (error) {
+      if (waiters.length === 1 || !isOfOneCaller(error)) {
+        for (const { reject } of waiters) reject(error);
+        return;
+      }
+      const middle = Math.ceil(waiters.length / 2);
+      await this.#deliver(waiters.slice(0, middle));
+      await this.#deliver(waiters.slice(middle));
+    }
+  }
+}
+
+/** Whether one caller's request may be what was refused; if not, the answer is the same for all of them. */
+const isOfOneCaller = (error: unknown) =>
+  error instanceof MeterbaseError && !(error instanceof UnavailableError) && error.status !== 401;
