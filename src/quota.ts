@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { type Client, call, callOne, callRows } from "./client.ts";
 import type { Json } from "./database.types.ts";
-import { QuotaCoalescer, type Take } from "./quota_coalescer.ts";
+import { QuotaCoalescer, type TakeGroup } from "./quota_coalescer.ts";
 import { type EnforcementOptions, Enforcer, type MultipleQuotaResult } from "./quota_enforcement.ts";
 import type { UsageEvent } from "./usage.ts";
 
@@ -161,37 +161,27 @@ export class Quota {
     return this.#coalescer.take({ tenantId, metric, amount, subject, idempotencyKey });
   }
 
-  /** A lone take, or the takes of several counters, grouped by counter. */
-  async #send(takes: Take[]): Promise<QuotaDecision[]> {
+  /** A lone take, or groups of them. */
+  async #send(groups: TakeGroup[]): Promise<QuotaDecision[]> {
     const options = { signal: AbortSignal.timeout(this.#timeoutMs) };
-    const [first, ...others] = takes as [Take, ...Take[]];
-    if (others.length === 0) {
+    const [[first, ...others], ...rest] = groups as [TakeGroup, ...TakeGroup[]];
+    if (others.length + rest.length === 0) {
       const { tenantId, metric, amount, subject, idempotencyKey } = first;
       const args = { tenant_id: tenantId, metric, amount, subject, idempotency_key: idempotencyKey };
       return [await callOne(this.#client, "consume_quota", args, QuotaDecision, options)];
     }
-    const batches = new Map<string, { tenant_id: string; metric: string; subject?: string; takes: Take[] }>();
-    for (const take of takes) {
-      const { tenantId, metric, subject } = take;
-      const key = JSON.stringify([tenantId, metric, subject]);
-      const batch = batches.get(key);
-      if (batch) batch.takes.push(take);
-      else batches.set(key, { tenant_id: tenantId, metric, ...(subject && { subject }), takes: [take] });
-    }
-    const args = {
-      batches: [...batches.values()].map(({ takes, ...batch }) => ({
-        ...batch,
+    const batches = groups.map((takes) => {
+      const [{ tenantId, metric, subject }] = takes;
+      const hasKeys = takes.some(({ idempotencyKey }) => idempotencyKey !== undefined);
+      return {
+        tenant_id: tenantId,
+        metric,
         amounts: takes.map(({ amount }) => amount),
-        ...(takes.some(({ idempotencyKey }) => idempotencyKey !== undefined) && {
-          idempotency_keys: takes.map(({ idempotencyKey }) => idempotencyKey ?? null),
-        }),
-      })) as Json,
-    };
-    const answers = await callRows(this.#client, "consume_quota_batches", args, QuotaDecision, options);
-    const inOrder = new Map(
-      [...batches.values()].flatMap(({ takes }) => takes).map((take, i) => [take, answers[i]]),
-    );
-    return takes.map((take) => inOrder.get(take) as QuotaDecision);
+        ...(subject !== undefined && { subject }),
+        ...(hasKeys && { idempotency_keys: takes.map(({ idempotencyKey }) => idempotencyKey ?? null) }),
+      };
+    });
+    return callRows(this.#client, "consume_quota_batches", { batches }, QuotaDecision, options);
   }
 
   /** Takes all of these or none; where one is denied, the others say `denied_together`. */

@@ -4,16 +4,17 @@ import { QuotaCoalescer, type Take } from "./quota_coalescer.ts";
 
 /** A database whose calls are answered when the test says so, with the amounts that they ask. */
 function database(maxCalls = 4, fault?: (takes: Take[]) => Error | undefined) {
-  const calls: { takes: Take[]; end: () => void }[] = [];
+  const calls: { takes: Take[]; groups: number; end: () => void }[] = [];
   const coalescer = new QuotaCoalescer<number>(
-    (takes) =>
+    (groups) =>
       new Promise((resolve, reject) => {
+        const takes = groups.flat();
         const end = () => {
           const error = fault?.(takes);
           if (error) reject(error);
           else resolve(takes.map(({ amount }) => amount));
         };
-        calls.push({ takes, end });
+        calls.push({ takes, groups: groups.length, end });
       }),
     maxCalls,
   );
@@ -52,10 +53,11 @@ test("another counter does not wait for it", async () => {
 });
 
 test("callers of one turn share a call, whatever they ask for", async () => {
-  const { take, amounts } = database();
+  const { calls, take, amounts } = database();
   for (let i = 1; i <= 3; i++) void take(`m${i % 2}`, i);
   await settled();
   expect(amounts()).toEqual([[1, 3, 2]]); // counter by counter
+  expect(calls[0]?.groups).toBe(2);
 });
 
 test("no more calls than allowed are in flight, and none of more than 1,000", async () => {

@@ -9,13 +9,17 @@ export interface Take {
   idempotencyKey: string | undefined;
 }
 
-/** Sends takes in one call; resolves with an answer for each, in order. */
-export type SendTakes<Answer> = (takes: Take[]) => Promise<Answer[]>;
+/** The takes of one tenant, metric and subject. */
+export type TakeGroup = [Take, ...Take[]];
+
+/** Sends groups of takes in one call; resolves with an answer for each take, in order. */
+export type SendTakes<Answer> = (groups: TakeGroup[]) => Promise<Answer[]>;
 
 /** The database's bound for one call. */
 const MAX_TAKES = 1_000;
 
 interface Waiter<Answer> {
+  key: string;
   take: Take;
   resolve: (answer: Answer) => void;
   reject: (error: unknown) => void;
@@ -43,7 +47,7 @@ export class QuotaCoalescer<Answer> {
   take(take: Take): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const key = JSON.stringify([take.tenantId, take.metric, take.subject]);
-      const waiter = { take, resolve, reject };
+      const waiter = { key, take, resolve, reject };
       const others = this.#waiting.get(key);
       if (others) others.push(waiter);
       else this.#waiting.set(key, [waiter]);
@@ -91,7 +95,7 @@ export class QuotaCoalescer<Answer> {
   /** What one caller asks wrongly must not fail the others: a refused call is tried again in halves. */
   async #deliver(waiters: Waiter<Answer>[]): Promise<void> {
     try {
-      const answers = await this.#send(waiters.map(({ take }) => take));
+      const answers = await this.#send(grouped(waiters));
       waiters.forEach(({ resolve }, i) => {
         resolve(answers[i] as Answer);
       });
@@ -105,6 +109,16 @@ export class QuotaCoalescer<Answer> {
       await this.#deliver(waiters.slice(middle));
     }
   }
+}
+
+/** Those of one key stand together already. */
+function grouped(waiters: Pick<Waiter<never>, "key" | "take">[]): TakeGroup[] {
+  const groups: TakeGroup[] = [];
+  waiters.forEach(({ key, take }, i) => {
+    if (key === waiters[i - 1]?.key) groups.at(-1)?.push(take);
+    else groups.push([take]);
+  });
+  return groups;
 }
 
 /** Whether one caller's request may be what was refused; if not, the answer is the same for all of them. */

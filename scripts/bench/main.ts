@@ -4,6 +4,7 @@ import postgres from "postgres";
 import { startDatabase } from "../stack/database.ts";
 import { type Comparison, render } from "./compare.ts";
 import { benchQuota } from "./quota.ts";
+import { benchRateLimiters } from "./rate_limiters.ts";
 import { benchIngest } from "./usage_ingest.ts";
 import { benchRollups } from "./usage_rollups.ts";
 
@@ -34,6 +35,7 @@ try {
     const [sql, ...others] = sqls as [postgres.Sql, ...postgres.Sql[]];
     comparisons.push(...(await benchQuota(sql, others)));
     await Promise.all(sqls.map((connection) => connection.end()));
+    comparisons.push(...(await benchRateLimiters(databaseUrl)));
   }
   if (what !== "quota") {
     // Copies of the database as it is now, so that each part has one of its own, and all are there at the same time.
