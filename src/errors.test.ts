@@ -6,6 +6,7 @@ import {
   MeterbaseError,
   NotFoundError,
   PermissionError,
+  QuotaExceededError,
   toMeterbaseError,
   UnavailableError,
 } from "./errors.ts";
@@ -20,6 +21,7 @@ test.each([
   [404, "PT404", "metric_not_found", NotFoundError],
   [409, "PT409", "idempotency_key_reused", ConflictError],
   [418, "XX000", "", MeterbaseError],
+  [429, "PT429", "quota_exceeded", QuotaExceededError],
   [503, "57P03", "", UnavailableError],
 ])("%i %s is a typed error", (status, code, hint, Class) => {
   const mapped = toMeterbaseError(error({ code, hint }), status);
@@ -37,4 +39,11 @@ test("no answer at all is unavailable", () => {
 
 test("a hint of Postgres itself is no reason", () => {
   expect(toMeterbaseError(error({ code: "42883", hint: "No function matches" }), 404).code).toBe("42883");
+});
+
+test("a denial that was raised carries its receipt", () => {
+  const details = JSON.stringify({ metric: "documents", used: 3, explanation: "Denied: …" });
+  const mapped = toMeterbaseError(error({ code: "PT429", hint: "quota_exceeded", details }), 429);
+  expect((mapped as QuotaExceededError).denial).toMatchObject({ metric: "documents", used: 3 });
+  expect((toMeterbaseError(error({ code: "PT429" }), 429) as QuotaExceededError).denial).toBeNull();
 });

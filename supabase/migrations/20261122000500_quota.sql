@@ -627,6 +627,7 @@ begin
       end if;
     end loop;
     v_take.windows := array[]::private.quota_window[];
+    v_is_taken := true;
     exit when v_grants = 0;
 
     foreach v_window in array v_windows loop
@@ -657,12 +658,12 @@ begin
       v_window.window_start := v_start;
       v_take.windows := v_take.windows || v_window;
     end loop;
-    exit when v_is_taken is not false;
+    exit when v_is_taken;
     perform private.give_back(
       p_tenant_id, p_metric, private.quota_holds(v_take.windows, v_take.taken), v_take.taken, v_grants
     );
   end loop;
-  if v_grants > 0 and v_is_taken is false then
+  if not v_is_taken then
     perform private.raise_error(503, 'quota_contended', 'The quota changes faster than it can be read; try again.');
   end if;
 
@@ -907,7 +908,10 @@ declare
   v_is_loss_tolerable boolean := true;
 begin
   if (select coalesce(sum(cardinality(b.amounts)), 0) from unnest(p_batches) b) not between 1 and 1000
-    or exists (select from unnest(p_batches) b where cardinality(b.keys) <> cardinality(b.amounts))
+    or exists (
+      select from unnest(p_batches) b
+      where array_ndims(b.amounts) is distinct from 1 or cardinality(b.keys) <> cardinality(b.amounts)
+    )
   then
     perform private.raise_error(
       400, 'invalid_batch', 'A batch has 1 to 1000 amounts, and an idempotency key or null for each, or none at all.'
