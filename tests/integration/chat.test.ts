@@ -1,7 +1,12 @@
-import { beforeEach, expect, inject, test } from "vitest";
+import postgres from "postgres";
+import { afterAll, beforeEach, expect, inject, test } from "vitest";
+import { startFunctions } from "../../scripts/stack/functions.ts";
 import { createMeterbase, type QuotaStatus } from "../../src/index.ts";
 import { chat, createTenant, type Person, service, signUp, type Tenant } from "../helpers/people.ts";
 import { until } from "../helpers/until.ts";
+
+const sql = postgres(inject("stack").databaseUrl, { max: 1, onnotice: () => {} });
+afterAll(() => sql.end());
 
 let person: Person;
 let tenant: Tenant;
@@ -25,6 +30,14 @@ async function events() {
     .eq("tenant_id", tenant.id)
     .order("event_timestamp");
   return data ?? [];
+}
+
+function parse(text: string) {
+  return text
+    .trim()
+    .split("\n\n")
+    .map((block) => /^event: (\w+)\ndata: (.*)$/s.exec(block)?.slice(1) as [string, string])
+    .map(([event, data]) => ({ event, data: JSON.parse(data) }));
 }
 
 test("an answer is metered: quota, usage event and headers agree with what the model reports", async () => {
@@ -67,12 +80,7 @@ test("a streamed answer comes in pieces and is metered the same", async () => {
   const plain = await (await chat(person.token, { tenant_id: tenant.id, message: "Stream this" })).json();
   const response = await chat(person.token, { tenant_id: tenant.id, message: "Stream this", stream: true });
   expect(response.headers.get("content-type")).toBe("text/event-stream");
-  const text = await response.text();
-  const parsed = text
-    .trim()
-    .split("\n\n")
-    .map((block) => /^event: (\w+)\ndata: (.*)$/s.exec(block)?.slice(1) as [string, string])
-    .map(([event, data]) => ({ event, data: JSON.parse(data) }));
+  const parsed = parse(await response.text());
   const deltas = parsed.filter(({ event }) => event === "delta").map(({ data }) => data.content);
   expect(deltas.length).toBeGreaterThan(10);
   const done = parsed.at(-1);
@@ -93,6 +101,7 @@ test("a model that fails costs nothing and leaves a failed event", async () => {
     });
     expect(response.status).toBe(502);
     expect((await response.json()).error.code).toBe("model_failed");
+    expect(response.headers.get("x-ratelimit-limit")).toBe("30");
   }
   expect(await used()).toMatchObject({ tokens: 0, chat_messages: 0, api_calls: 2 });
   const recorded = await events();
@@ -101,6 +110,89 @@ test("a model that fails costs nothing and leaves a failed event", async () => {
     [502, 0],
   ]);
 });
+
+test.each([true, false])("tokens that end mid-answer end it within a step (stream: %s)", async (stream) => {
+  // The prompt is estimated at 6 and a step is 150: 156 and 306 fit, 456 do not.
+  await createMeterbase(service).quota.setCustomQuota(tenant.id, "tokens", 400);
+  const response = await chat(person.token, {
+    tenant_id: tenant.id,
+    message: "Hello",
+    model: "endless",
+    stream,
+  });
+  expect(response.status).toBe(200);
+  const answer = stream ? parse(await response.text()).at(-1)?.data : await response.json();
+  expect(answer.finish_reason).toBe("quota_exceeded");
+  const { total_tokens, prompt_tokens, completion_tokens } = answer.usage;
+  expect(completion_tokens).toBe(Math.ceil(answer.message.length / 4));
+  expect(total_tokens).toBe(prompt_tokens + completion_tokens);
+  expect(total_tokens).toBeGreaterThan(300);
+  expect(total_tokens).toBeLessThanOrEqual(306);
+
+  expect(answer.quota).toMatchObject({ used: total_tokens, remaining: 400 - total_tokens });
+  expect(await used()).toMatchObject({ tokens: total_tokens, chat_messages: 1 });
+  const [event, ...others] = await events();
+  expect(others).toEqual([]);
+  expect(event).toMatchObject({ tokens_consumed: total_tokens, quantity: 1, api_status_code: 200 });
+});
+
+test("a function killed mid-answer leaves what is unused given back, and counters and events agreeing", async () => {
+  const { url, publishableKey, modelUrl } = inject("stack");
+  const functions = await startFunctions({
+    SUPABASE_URL: url,
+    SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: publishableKey }),
+    OPENAI_BASE_URL: `${modelUrl}/v1`,
+    OPENAI_API_KEY: "local",
+    CHAT_MODELS: "*",
+    CHAT_ESTIMATED_TOKENS: "100",
+  });
+  try {
+    const response = await fetch(`${functions.url}/chat`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${person.token}` },
+      body: JSON.stringify({ tenant_id: tenant.id, message: "Hello", model: "endless", stream: true }),
+    });
+    const reader = response.body?.getReader();
+    while (((await used()).tokens ?? 0) < 306) await reader?.read(); // 106 at first, and two steps more
+    reader?.read().catch(() => {});
+  } finally {
+    await functions.stop();
+  }
+  const { tokens: held = 0, chat_messages } = await used();
+  expect(chat_messages).toBe(1);
+  expect(await events()).toEqual([]);
+
+  await sql`update public.tenants set clock_offset = '11 minutes' where id = ${tenant.id}`;
+  await sql`select private.expire_reservations()`;
+  // What was held before the last step is spent; how much of that step was, nobody knows any more.
+  expect(await used()).toMatchObject({ tokens: held - 100, chat_messages: 0 });
+  const [event, ...others] = await events();
+  expect(others).toEqual([]);
+  expect(event).toMatchObject({
+    subject: person.id,
+    tokens_consumed: held - 100,
+    quantity: 0,
+    metadata: { model: "endless" },
+  });
+});
+
+test.each([true, false])(
+  "a reader that leaves a silent model pays for what it got (stream: %s)",
+  async (stream) => {
+    const controller = new AbortController();
+    const request = { tenant_id: tenant.id, message: "Hello", model: "silent", stream };
+    const pending = chat(person.token, request, controller.signal);
+    if (stream) await (await pending).body?.getReader().read();
+    else await until(async () => ((await used()).tokens ?? 0) > 0);
+    await new Promise((resolve) => setTimeout(resolve, 500)); // until the model has fallen silent
+    controller.abort();
+    await pending.catch(() => {});
+    await until(async () => (await events()).length === 1);
+    const [event] = await events();
+    expect(event?.api_status_code).toBe(499);
+    expect(await used()).toMatchObject({ tokens: event?.tokens_consumed, chat_messages: 1 });
+  },
+);
 
 test("a reader that goes away pays for what it got, and nothing stays held", async () => {
   const controller = new AbortController();

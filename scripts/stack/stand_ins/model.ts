@@ -18,8 +18,8 @@ const tokens = (text: string) => Math.ceil(text.length / 4);
 /**
  * An OpenAI-compatible `POST /v1/chat/completions` whose answer is a function of the request: the same
  * messages give the same words and the same usage. The model `fail-<status>` fails with that HTTP status;
- * `cut` ends its stream without usage after half of the answer, and `endless` streams for a minute unless its reader
- * goes away.
+ * `cut` ends its stream without usage after half of the answer; unless its reader goes away, `endless` streams for a
+ * minute and `silent` says nothing more for one after its answer.
  */
 export function startModel(): Promise<Server> {
   const app = new Hono();
@@ -63,8 +63,11 @@ export function startModel(): Promise<Server> {
         await chunk([{ index: 0, delta: { content: word }, finish_reason: null }]);
       }
       if (cut) return;
-      for (let i = 0; request.model === "endless" && i < 3_000 && !stream.aborted; i++) {
-        await chunk([{ index: 0, delta: { content: " more" }, finish_reason: null }]);
+      const goesOn = ["endless", "silent"].includes(request.model);
+      for (let i = 0; goesOn && i < 3_000 && !stream.aborted; i++) {
+        if (request.model === "endless") {
+          await chunk([{ index: 0, delta: { content: " more" }, finish_reason: null }]);
+        }
         await stream.sleep(20);
       }
       await chunk([{ index: 0, delta: {}, finish_reason: "stop" }]);

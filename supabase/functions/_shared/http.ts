@@ -21,21 +21,23 @@ export class ApiError extends Error {
 export const corsHeaders = {
   "access-control-allow-origin": "*",
   "access-control-allow-headers": "authorization, apikey, content-type, x-client-info",
-  "access-control-allow-methods": "POST, OPTIONS",
+  "access-control-allow-methods": "GET, POST, OPTIONS",
   "access-control-expose-headers": "retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset",
 };
+
+/** The response to what a handler threw; what nobody meant to throw gives nothing away. */
+export function errorResponse(error: unknown): Response {
+  if (error instanceof ApiError) return Response.json(error.body, { status: error.status });
+  log("error", "Unexpected error", { error: String(error) });
+  const { body, status } = new ApiError(500, "internal_error", "Something went wrong.");
+  return Response.json(body, { status });
+}
 
 /** Answers pre-flight requests, adds the CORS headers, and turns what is thrown into the error body. */
 export function withErrors(handle: (request: Request) => Promise<Response>) {
   return async (request: Request): Promise<Response> => {
     if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: corsHeaders });
-    const response = await handle(request).catch((error: unknown) => {
-      if (error instanceof ApiError) return Response.json(error.body, { status: error.status });
-      log("error", "Unexpected error", { error: String(error) });
-      return Response.json(new ApiError(500, "internal_error", "Something went wrong.").body, {
-        status: 500,
-      });
-    });
+    const response = await handle(request).catch(errorResponse);
     for (const [name, value] of Object.entries(corsHeaders)) response.headers.set(name, value);
     return response;
   };

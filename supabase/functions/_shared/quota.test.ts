@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Rpc } from "./database.ts";
-import { consume, type Decision, quotaExceeded, rateLimitHeaders, reserve, settle } from "./quota.ts";
+import { consume, type Decision, extend, quotaExceeded, rateLimitHeaders, reserve, settle } from "./quota.ts";
 
 const now = new Date("2026-03-01T12:00:18.400Z");
 
@@ -117,15 +117,20 @@ Deno.test("a denial that no time ends has no Retry-After", () => {
   assert.equal(response.headers.has("retry-after"), false);
 });
 
-Deno.test("consume, reserve and settle ask by the names that are the contract", async () => {
+Deno.test("consume, reserve, extend and settle ask by the names that are the contract", async () => {
   const { rpc, asked } = database([{ ...decision(), reservation_id: "r" }]);
   assert.deepEqual(await consume(rpc, "t", "api_calls"), decision());
-  assert.equal((await reserve(rpc, "t", "tokens", 5)).reservation_id, "r");
+  assert.equal((await reserve(rpc, "t", "tokens", 5, { ttlSeconds: 60 })).reservation_id, "r");
+  await reserve(rpc, "t", "tokens", 5, { ttlSeconds: 60, event: { event_id: "e" } });
+  assert.equal((await extend(rpc, "r", 4)).allowed, true);
   await settle(rpc, "r", 3, { event_id: "e" });
   await settle(rpc, "r", 0);
+  const held = { tenant_id: "t", metric: "tokens", amount: 5, ttl_seconds: 60 };
   assert.deepEqual(asked, [
     ["consume_quota", { tenant_id: "t", metric: "api_calls" }],
-    ["reserve_quota", { tenant_id: "t", metric: "tokens", amount: 5 }],
+    ["reserve_quota", { ...held, event: null }],
+    ["reserve_quota", { ...held, event: { event_id: "e" } }],
+    ["extend_reservation", { reservation_id: "r", amount: 4 }],
     ["settle_reservation", { reservation_id: "r", actual_amount: 3, event: { event_id: "e" } }],
     ["settle_reservation", { reservation_id: "r", actual_amount: 0, event: null }],
   ]);

@@ -26,13 +26,22 @@ export async function consume(rpc: Rpc, tenantId: string, metric: string): Promi
   return one(Decision, await rpc("consume_quota", { tenant_id: tenantId, metric }));
 }
 
+/** `event` is the usage event to record if the reservation expires with something spent. */
 export async function reserve(
   rpc: Rpc,
   tenantId: string,
   metric: string,
   amount: number,
+  options: { ttlSeconds: number; event?: Record<string, unknown> },
 ): Promise<Reservation> {
-  return one(Reservation, await rpc("reserve_quota", { tenant_id: tenantId, metric, amount }));
+  const { ttlSeconds, event = null } = options;
+  const args = { tenant_id: tenantId, metric, amount, ttl_seconds: ttlSeconds, event };
+  return one(Reservation, await rpc("reserve_quota", args));
+}
+
+/** Takes more for a reservation whose whole amount is spent, and renews its time. As with settling, the id is enough. */
+export async function extend(rpc: Rpc, id: string, amount: number): Promise<Reservation> {
+  return one(Reservation, await rpc("extend_reservation", { reservation_id: id, amount }));
 }
 
 /** Settling needs no more authority than the reservation's id, so `rpc` may be anybody's. */

@@ -1,15 +1,24 @@
 import { z } from "zod";
 import type { Rpc } from "../_shared/database.ts";
-import { ApiError, bearerToken, log } from "../_shared/http.ts";
-import { type Decision, quotaExceeded, rateLimitHeaders } from "../_shared/quota.ts";
+import { ApiError, bearerToken } from "../_shared/http.ts";
+import { quotaExceeded } from "../_shared/quota.ts";
+import { rateLimited } from "../_shared/rate_limit.ts";
+import { answer, type ChatAnswer } from "./answer.ts";
 import { MeteredCall } from "./metered_call.ts";
-import { estimateTokens, type Message, type Model, type Usage } from "./model.ts";
+import { estimatePrompt, type Message, type Model } from "./model.ts";
 
 export interface ChatDeps {
   /** Calls the database as the bearer of a token, or as nobody. */
   rpc: (token: string | null) => Rpc;
   model: Model;
-  settings: { model: string; models: string[]; estimatedTokens: number };
+  settings: {
+    model: string;
+    models: string[];
+    /** Tokens held for an answer at first, and each time that it grows beyond what is held. */
+    estimatedTokens: number;
+    /** How long a model may say nothing. */
+    stallMs: number;
+  };
   now: () => Date;
   newId: () => string;
 }
@@ -41,63 +50,69 @@ const ChatBody = z
   });
 
 /**
- * `POST chat`: counts the request against the per-minute limit, holds one message and the estimated tokens,
- * asks the model, then settles on what it used, together with the usage event. Whatever is held is given back
- * when the model fails.
+ * `POST chat`: counts the request against the rate limit, holds one message and the first tokens, asks the model, holds
+ * more tokens as the answer grows, then settles on what it used, together with the usage event. Whatever is held is given
+ * back when the model fails.
  */
 export async function handleChat(request: Request, deps: ChatDeps): Promise<Response> {
   if (request.method !== "POST") throw new ApiError(405, "method_not_allowed", "Send a POST request.");
-  const token = bearerToken(request);
+  const rpc = deps.rpc(bearerToken(request));
   const body = await parseBody(request);
   const model = body.model ?? deps.settings.model;
   if (!deps.settings.models.includes(model) && !deps.settings.models.includes("*")) {
     throw new ApiError(400, "model_not_allowed", `The model "${model}" is not offered here.`);
   }
   const messages: Message[] = body.messages ?? [{ role: "user", content: body.message ?? "" }];
-  const estimate =
-    estimateTokens(...messages.map((message) => message.content)) + deps.settings.estimatedTokens;
+  const call = new MeteredCall(deps, rpc, { ...body, model });
+  const limit = { rpc, tenantId: body.tenant_id, now: deps.now, onDenial: () => call.recordDenial() };
 
-  const call = new MeteredCall(deps, token, { ...body, model });
-  const denial = await call.admit(estimate);
-  if (denial) return quotaExceeded(denial, deps.now());
-
-  const pieces = answer(call, deps.model({ model, messages, stream: body.stream }), messages);
-  const headers = rateLimitHeaders(call.rate);
-  if (!body.stream) {
+  return rateLimited(limit, async () => {
+    const denial = await call.admit(estimatePrompt(messages));
+    if (denial) return quotaExceeded(denial, deps.now());
+    const left = new AbortController();
+    const reader = AbortSignal.any([request.signal, left.signal]);
+    const pieces = answer(call, deps.model, { model, messages }, reader, deps.settings.stallMs);
+    if (body.stream) return streamed(pieces, left);
     let next = await pieces.next();
     while (!next.done) next = await pieces.next();
-    return Response.json(next.value, { headers });
-  }
+    return Response.json(next.value);
+  });
+}
 
+/** The answer as server-sent events: `delta` for each piece, then `done` with what else would be the body, or `error`. */
+async function streamed(
+  pieces: AsyncGenerator<string, ChatAnswer>,
+  left: AbortController,
+): Promise<Response> {
   // The first piece decides between a status and a stream: a model that fails at once is a plain 502.
-  const first = await pieces.next();
-  const events = async function* () {
-    try {
-      let next = first;
-      for (; !next.done; next = await pieces.next()) yield sse("delta", { content: next.value });
-      yield sse("done", next.value);
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      yield sse("error", error.body);
-    } finally {
-      await pieces.return(undefined as never); // the reader went away: settle on what it got
-    }
-  };
-  return new Response(ReadableStream.from(events()).pipeThrough(new TextEncoderStream()), {
-    headers: { ...headers, "content-type": "text/event-stream", "cache-control": "no-cache" },
+  let first: IteratorResult<string, ChatAnswer> | null = await pieces.next();
+  const encoder = new TextEncoder();
+  const events = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const send = (event: string, data: unknown) =>
+        controller.enqueue(encoder.encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`));
+      try {
+        const next = first ?? (await pieces.next());
+        first = null;
+        if (!next.done) return send("delta", { content: next.value });
+        send("done", next.value);
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        send("error", error.body);
+      }
+      controller.close();
+    },
+    async cancel() {
+      left.abort(); // a model that says nothing would not notice that nobody asks it to go on
+      await pieces.return(undefined as never);
+    },
+  });
+  return new Response(events, {
+    headers: { "content-type": "text/event-stream", "cache-control": "no-cache" },
   });
 }
 
 type ChatBody = z.infer<typeof ChatBody>;
-
-interface ChatAnswer {
-  session_id: string;
-  message: string;
-  usage: Usage;
-  quota: Decision | null;
-}
-
-const sse = (event: string, data: unknown) => `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
 
 async function parseBody(request: Request): Promise<ChatBody> {
   const json: unknown = await request.json().catch(() => {
@@ -107,42 +122,4 @@ async function parseBody(request: Request): Promise<ChatBody> {
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   throw new ApiError(400, "invalid_request", `${issue?.path.join(".") || "body"}: ${issue?.message}`);
-}
-
-/** Passes the model's pieces on and meters them, however the answer ends: whole, broken off by the model, or unread. */
-async function* answer(
-  call: MeteredCall,
-  pieces: AsyncGenerator<string, Usage | undefined>,
-  messages: Message[],
-): AsyncGenerator<string, ChatAnswer> {
-  let message = "";
-  let reported: Usage | undefined;
-  let outcome: "answered" | "failed" | "unread" = "unread";
-  const used = (): Usage => {
-    const prompt_tokens = estimateTokens(...messages.map(({ content }) => content));
-    const completion_tokens = Math.ceil(message.length / 4);
-    return reported ?? { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
-  };
-  try {
-    let next = await pieces.next();
-    for (; !next.done; next = await pieces.next()) {
-      message += next.value;
-      yield next.value;
-    }
-    reported = next.value;
-    outcome = "answered";
-  } catch (error) {
-    outcome = "failed";
-    log("error", "Chat model failed", { error: String(error) });
-  } finally {
-    await pieces.return(undefined);
-    if (outcome === "unread") await call.settle(used(), 499);
-  }
-  if (outcome === "failed") {
-    await call.giveBack(502);
-    throw new ApiError(502, "model_failed", "The model did not answer; nothing was charged.");
-  }
-  const usage = used();
-  const quota = await call.settle(usage, 200);
-  return { session_id: call.sessionId, message, usage, quota };
 }

@@ -14,7 +14,7 @@ export default {
     handleChat(request, {
       rpc: (token) => createRpc(project.url, project.publishableKey, token),
       model,
-      settings,
+      settings: { ...settings, stallMs: 60_000 },
       now: () => new Date(),
       newId: () => crypto.randomUUID(),
     }),

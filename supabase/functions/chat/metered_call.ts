@@ -1,10 +1,14 @@
 import type { Rpc } from "../_shared/database.ts";
 import { ApiError, log } from "../_shared/http.ts";
-import { consume, type Decision, reserve, settle } from "../_shared/quota.ts";
+import { type Decision, extend, reserve, settle } from "../_shared/quota.ts";
 import type { Usage } from "./model.ts";
+
+/** Longer than an edge function lives, so that only a call which has died is swept. */
+const TTL_SECONDS = 600;
 
 export interface MeteredCallDeps {
   rpc: (token: string | null) => Rpc;
+  settings: { estimatedTokens: number };
   now: () => Date;
   newId: () => string;
 }
@@ -18,8 +22,6 @@ export interface MeteredRequest {
 
 /** The quota of one chat request, from admission to its usage event. */
 export class MeteredCall {
-  /** The per-minute decision, for the response's headers. */
-  rate: Decision | null = null;
   readonly sessionId: string;
   readonly #deps: MeteredCallDeps;
   readonly #rpc: Rpc;
@@ -29,42 +31,69 @@ export class MeteredCall {
   /** The reservations held, by id. */
   #message: string | null = null;
   #tokens: string | null = null;
+  #held = 0;
 
-  constructor(deps: MeteredCallDeps, token: string, request: MeteredRequest) {
+  constructor(deps: MeteredCallDeps, rpc: Rpc, request: MeteredRequest) {
     this.#deps = deps;
-    this.#rpc = deps.rpc(token);
+    this.#rpc = rpc;
     this.#request = request;
     this.#startedAt = deps.now().getTime();
     this.#eventId = deps.newId();
     this.sessionId = request.session_id ?? deps.newId();
   }
 
-  /** Takes what the call needs, all of it or, when a limit denies, none but the request itself. */
-  async admit(estimatedTokens: number): Promise<Decision | null> {
-    const rpc = this.#rpc;
+  /** Holds a message, and the tokens of the prompt and of a first step of the answer: all of it, or none when a limit denies. */
+  async admit(promptTokens: number): Promise<Decision | null> {
     const tenantId = this.#request.tenant_id;
-    this.rate = await consume(rpc, tenantId, "api_calls");
-    if (!this.rate.allowed) return this.#deny(this.rate);
-    const message = await reserve(rpc, tenantId, "chat_messages", 1);
+    const amount = promptTokens + this.#deps.settings.estimatedTokens;
+    const message = await reserve(this.#rpc, tenantId, "chat_messages", 1, { ttlSeconds: TTL_SECONDS });
     if (!message.allowed) return this.#deny(message);
     this.#message = message.reservation_id;
-    const tokens = await reserve(rpc, tenantId, "tokens", estimatedTokens).catch(async (error) => {
+    const options = { ttlSeconds: TTL_SECONDS, event: this.#event() };
+    const tokens = await reserve(this.#rpc, tenantId, "tokens", amount, options).catch(async (error) => {
       await this.#release();
       throw error;
     });
     if (!tokens.allowed) return this.#deny(tokens);
     this.#tokens = tokens.reservation_id;
+    this.#held = amount;
     return null;
+  }
+
+  /**
+   * Makes sure that `tokens` in all are held, a step at a time, or says why not. It is asked before they are passed on, so
+   * that never more is passed on than is held; that is why it is closed when the database is away.
+   */
+  async hold(tokens: number): Promise<"held" | "quota_exceeded" | "error"> {
+    const step = this.#deps.settings.estimatedTokens;
+    const amount = Math.ceil((tokens - this.#held) / step) * step;
+    if (amount <= 0) return "held";
+    try {
+      const extension = await extend(this.#deps.rpc(null), this.#tokens ?? "", amount);
+      if (!extension.allowed) return "quota_exceeded";
+      this.#held += amount;
+      return "held";
+    } catch (error) {
+      log("error", "Chat reservation could not be extended", { error: String(error) });
+      return "error";
+    }
   }
 
   /** Charges the message and the tokens used; returns where the tokens stand. */
   settle(usage: Usage, status: number): Promise<Decision | null> {
-    return this.#close(1, usage.total_tokens, this.#event(usage, status));
+    return this.#close(1, usage.total_tokens, this.#event({ usage, status }));
   }
 
   /** Charges nothing, and records that the call failed. */
   giveBack(status: number): Promise<Decision | null> {
-    return this.#close(0, 0, this.#event(null, status));
+    return this.#close(0, 0, this.#event({ usage: null, status }));
+  }
+
+  async recordDenial(): Promise<void> {
+    const args = { tenant_id: this.#request.tenant_id, events: [this.#event({ usage: null, status: 429 })] };
+    await this.#rpc("record_usage", args).catch((error) => {
+      log("error", "Chat denial could not be recorded", { error: String(error) });
+    });
   }
 
   /** Needs no token, only the reservations' ids: a long answer outlives its caller's session. */
@@ -97,11 +126,7 @@ export class MeteredCall {
   }
 
   async #deny(decision: Decision): Promise<Decision> {
-    const event = this.#event(null, 429);
-    await Promise.allSettled([
-      this.#release(),
-      this.#rpc("record_usage", { tenant_id: this.#request.tenant_id, events: [event] }),
-    ]);
+    await Promise.allSettled([this.#release(), this.recordDenial()]);
     return decision;
   }
 
@@ -110,17 +135,26 @@ export class MeteredCall {
     if (this.#message) await this.#rpc("release_reservation", { reservation_id: this.#message });
   }
 
-  #event(usage: Usage | null, status: number): Record<string, unknown> {
+  /**
+   * The usage event: with what is known when the call ends, or as the database records it if this process dies, then with
+   * the tokens spent by then and without the message, which is given back.
+   */
+  #event(end?: { usage: Usage | null; status: number }): Record<string, unknown> {
+    const { model, visitor_id } = this.#request;
+    const usage = end?.usage;
     return {
       event_id: this.#eventId,
       event_type: "chat_message",
-      tokens_consumed: usage?.total_tokens ?? 0,
-      api_response_time_ms: this.#deps.now().getTime() - this.#startedAt,
-      api_status_code: status,
+      quantity: usage ? 1 : 0,
+      ...(end && {
+        tokens_consumed: usage?.total_tokens ?? 0,
+        api_response_time_ms: this.#deps.now().getTime() - this.#startedAt,
+        api_status_code: end.status,
+      }),
       metadata: {
-        model: this.#request.model,
+        model,
         session_id: this.sessionId,
-        ...(this.#request.visitor_id && { visitor_id: this.#request.visitor_id }),
+        ...(visitor_id && { visitor_id }),
         ...(usage && { prompt_tokens: usage.prompt_tokens, completion_tokens: usage.completion_tokens }),
       },
     };

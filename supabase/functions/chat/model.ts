@@ -14,8 +14,8 @@ export interface Usage {
 export interface ModelRequest {
   model: string;
   messages: Message[];
-  /** Whether pieces are wanted as they come; otherwise the answer is one piece. */
-  stream: boolean;
+  /** Ends the request, also while the model says nothing. */
+  signal: AbortSignal;
 }
 
 /** Yields the answer in pieces and returns the usage that the model reports, if it does. */
@@ -30,18 +30,11 @@ export function openAiModel(options: { baseUrl: string; apiKey: string; fetch?: 
     maxRetries: 1,
     ...(options.fetch && { fetch: options.fetch }),
   });
-  return async function* ({ model, messages, stream }) {
-    if (!stream) {
-      const completion = await client.chat.completions.create({ model, messages });
-      yield completion.choices[0]?.message.content ?? "";
-      return reported(completion.usage);
-    }
-    const chunks = await client.chat.completions.create({
-      model,
-      messages,
-      stream: true,
-      stream_options: { include_usage: true },
-    });
+  return async function* ({ model, messages, signal }) {
+    const chunks = await client.chat.completions.create(
+      { model, messages, stream: true, stream_options: { include_usage: true } },
+      { signal },
+    );
     let usage: Usage | undefined;
     for await (const chunk of chunks) {
       usage = reported(chunk.usage) ?? usage;
@@ -58,7 +51,12 @@ function reported(usage: OpenAI.CompletionUsage | null | undefined): Usage | und
   return { prompt_tokens, completion_tokens, total_tokens };
 }
 
-/** About four characters a token in English, and four tokens around each message: where nobody has counted. */
-export function estimateTokens(...texts: string[]): number {
-  return texts.reduce((sum, text) => sum + 4 + Math.ceil(text.length / 4), 0);
-}
+const encoder = new TextEncoder();
+export const bytesOf = (text: string): number => encoder.encode(text).length;
+
+/** Where nobody has counted: four bytes a token, which is four letters of English or one or two characters of Chinese. */
+export const tokensOf = (bytes: number): number => Math.ceil(bytes / 4);
+
+/** The same of a conversation, with four tokens around each message. */
+export const estimatePrompt = (messages: Message[]): number =>
+  messages.reduce((sum, { content }) => sum + 4 + tokensOf(bytesOf(content)), 0);
