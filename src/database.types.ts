@@ -1070,6 +1070,16 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      settle_reservations: {
+        Args: { settlements: Json };
+        Returns: Database["public"]["CompositeTypes"]["reservation_answer"][];
+        SetofOptions: {
+          from: "*";
+          to: "reservation_answer";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
     };
     Enums: {
       audit_actor: "system" | "admin" | "tenant" | "visitor" | "api_key";

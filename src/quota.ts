@@ -104,6 +104,13 @@ export const QuotaExplanation = QuotaDecision.omit({ decision_id: true }).extend
 });
 export type QuotaExplanation = z.infer<typeof QuotaExplanation>;
 
+export interface Settlement {
+  reservationId: string;
+  /** What was really used, 0 or more. */
+  actualAmount: number;
+  event?: UsageEvent;
+}
+
 /** One of the quotas that are taken together. */
 export interface QuotaItem extends ConsumeOptions {
   metric: string;
@@ -281,6 +288,18 @@ export class Quota {
       event,
     };
     return callOne(this.#client, "settle_reservation", args, QuotaReservation);
+  }
+
+  /** Ends several reservations in one transaction, all or none. Each answer names its reservation; they come in no order. */
+  settleReservations(settlements: Settlement[]): Promise<QuotaReservation[]> {
+    const args = {
+      settlements: settlements.map(({ reservationId, actualAmount, event }) => ({
+        reservation_id: reservationId,
+        actual_amount: actualAmount,
+        ...(event && { event }),
+      })) as Json,
+    };
+    return callRows(this.#client, "settle_reservations", args, QuotaReservation);
   }
 
   /** Gives a reservation back unused. */

@@ -964,7 +964,10 @@ declare
   v_is_loss_tolerable boolean := true;
 begin
   if (select coalesce(sum(cardinality(b.amounts)), 0) from unnest(p_batches) b) not between 1 and 1000
-    or exists (select from unnest(p_batches) b where cardinality(b.keys) <> cardinality(b.amounts))
+    or exists (
+      select from unnest(p_batches) b
+      where array_ndims(b.amounts) is distinct from 1 or cardinality(b.keys) <> cardinality(b.amounts)
+    )
   then
     perform private.raise_error(
       400, 'invalid_batch', 'A batch has 1 to 1000 amounts, and an idempotency key or null for each, or none at all.'
@@ -3379,6 +3382,33 @@ begin
 end
 $$;
 
+-- Name: settle_reservations(jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.settle_reservations(p_settlements jsonb) RETURNS SETOF public.reservation_answer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_item record;
+begin
+  if p_settlements is null or jsonb_typeof(p_settlements) <> 'array' or jsonb_array_length(p_settlements) > 100 then
+    perform private.raise_error(400, 'invalid_settlements', 'Settlements are a JSON array of at most 100 objects.');
+  end if;
+  perform from private.quota_reservations r
+  where r.id in (select (s ->> 'reservation_id')::uuid from jsonb_array_elements(p_settlements) s)
+  order by r.id
+  for update;
+  for v_item in
+    select s.*
+    from jsonb_to_recordset(p_settlements) s (reservation_id uuid, actual_amount bigint, event jsonb)
+    left join private.quota_reservations r on r.id = s.reservation_id
+    order by r.tenant_id, r.metric, r.subject
+  loop
+    return next private.settle_reservation(v_item.reservation_id, v_item.actual_amount, v_item.event);
+  end loop;
+end
+$$;
+
 -- Name: snapshot_gauges(uuid[]); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.snapshot_gauges(p_tenant_ids uuid[] DEFAULT NULL::uuid[]) RETURNS void
@@ -3540,6 +3570,7 @@ begin
       end if;
     end loop;
     v_take.windows := array[]::private.quota_window[];
+    v_is_taken := true;
     exit when v_grants = 0;
 
     foreach v_window in array v_windows loop
@@ -3570,12 +3601,12 @@ begin
       v_window.window_start := v_start;
       v_take.windows := v_take.windows || v_window;
     end loop;
-    exit when v_is_taken is not false;
+    exit when v_is_taken;
     perform private.give_back(
       p_tenant_id, p_metric, private.quota_holds(v_take.windows, v_take.taken), v_take.taken, v_grants
     );
   end loop;
-  if v_grants > 0 and v_is_taken is false then
+  if not v_is_taken then
     perform private.raise_error(503, 'quota_contended', 'The quota changes faster than it can be read; try again.');
   end if;
 
@@ -4172,6 +4203,17 @@ CREATE FUNCTION public.settle_reservation(reservation_id uuid, actual_amount big
 -- Name: FUNCTION settle_reservation(reservation_id uuid, actual_amount bigint, event jsonb); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.settle_reservation(reservation_id uuid, actual_amount bigint, event jsonb) IS 'Ends a reservation with what was really used, less or more than reserved, and records its usage event with it. The id authorises.';
+
+-- Name: settle_reservations(jsonb); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.settle_reservations(settlements jsonb) RETURNS SETOF public.reservation_answer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.settle_reservations($1) $_$;
+
+-- Name: FUNCTION settle_reservations(settlements jsonb); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.settle_reservations(settlements jsonb) IS 'Settles several reservations in one transaction, all or none: [{reservation_id, actual_amount, event?}]. Each answer names its reservation. The ids authorise.';
 
 -- Name: audit_events; Type: TABLE; Schema: public; Owner: -
 
@@ -5679,6 +5721,13 @@ GRANT ALL ON FUNCTION private.settle_reservation(p_id uuid, p_actual bigint, p_e
 GRANT ALL ON FUNCTION private.settle_reservation(p_id uuid, p_actual bigint, p_event jsonb) TO authenticated;
 GRANT ALL ON FUNCTION private.settle_reservation(p_id uuid, p_actual bigint, p_event jsonb) TO service_role;
 
+-- Name: FUNCTION settle_reservations(p_settlements jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.settle_reservations(p_settlements jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.settle_reservations(p_settlements jsonb) TO anon;
+GRANT ALL ON FUNCTION private.settle_reservations(p_settlements jsonb) TO authenticated;
+GRANT ALL ON FUNCTION private.settle_reservations(p_settlements jsonb) TO service_role;
+
 -- Name: FUNCTION snapshot_gauges(p_tenant_ids uuid[]); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.snapshot_gauges(p_tenant_ids uuid[]) FROM PUBLIC;
@@ -5918,6 +5967,13 @@ REVOKE ALL ON FUNCTION public.settle_reservation(reservation_id uuid, actual_amo
 GRANT ALL ON FUNCTION public.settle_reservation(reservation_id uuid, actual_amount bigint, event jsonb) TO anon;
 GRANT ALL ON FUNCTION public.settle_reservation(reservation_id uuid, actual_amount bigint, event jsonb) TO authenticated;
 GRANT ALL ON FUNCTION public.settle_reservation(reservation_id uuid, actual_amount bigint, event jsonb) TO service_role;
+
+-- Name: FUNCTION settle_reservations(settlements jsonb); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.settle_reservations(settlements jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.settle_reservations(settlements jsonb) TO anon;
+GRANT ALL ON FUNCTION public.settle_reservations(settlements jsonb) TO authenticated;
+GRANT ALL ON FUNCTION public.settle_reservations(settlements jsonb) TO service_role;
 
 -- Name: TABLE audit_events; Type: ACL; Schema: public; Owner: -
 

@@ -1289,6 +1289,39 @@ comment on function public.settle_reservation(uuid, bigint, jsonb) is
 revoke all on function public.settle_reservation(uuid, bigint, jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.settle_reservation(uuid, bigint, jsonb) to anon, authenticated, service_role;
 
+-- Settles several in one transaction: their reservations are locked first, then the counters in their order.
+create function private.settle_reservations(p_settlements jsonb) returns setof public.reservation_answer
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_item record;
+begin
+  if p_settlements is null or jsonb_typeof(p_settlements) <> 'array' or jsonb_array_length(p_settlements) > 100 then
+    perform private.raise_error(400, 'invalid_settlements', 'Settlements are a JSON array of at most 100 objects.');
+  end if;
+  perform from private.quota_reservations r
+  where r.id in (select (s ->> 'reservation_id')::uuid from jsonb_array_elements(p_settlements) s)
+  order by r.id
+  for update;
+  for v_item in
+    select s.*
+    from jsonb_to_recordset(p_settlements) s (reservation_id uuid, actual_amount bigint, event jsonb)
+    left join private.quota_reservations r on r.id = s.reservation_id
+    order by r.tenant_id, r.metric, r.subject
+  loop
+    return next private.settle_reservation(v_item.reservation_id, v_item.actual_amount, v_item.event);
+  end loop;
+end
+$$;
+revoke all on function private.settle_reservations(jsonb) from public, anon, authenticated, service_role;
+grant execute on function private.settle_reservations(jsonb) to anon, authenticated, service_role;
+
+create function public.settle_reservations(settlements jsonb) returns setof public.reservation_answer
+language sql volatile security invoker set search_path = '' as $$ select * from private.settle_reservations($1) $$;
+comment on function public.settle_reservations(jsonb) is
+  'Settles several reservations in one transaction, all or none: [{reservation_id, actual_amount, event?}]. Each answer names its reservation. The ids authorise.';
+revoke all on function public.settle_reservations(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.settle_reservations(jsonb) to anon, authenticated, service_role;
+
 create function private.release_reservation(p_id uuid) returns public.reservation_answer
 language plpgsql volatile security definer set search_path = '' as $$
 begin

@@ -123,16 +123,18 @@ Deno.test("consume, reserve, extend and settle ask by the names that are the con
   assert.equal((await reserve(rpc, "t", "tokens", 5, { ttlSeconds: 60 })).reservation_id, "r");
   await reserve(rpc, "t", "tokens", 5, { ttlSeconds: 60, event: { event_id: "e" } });
   assert.equal((await extend(rpc, "r", 4)).allowed, true);
-  await settle(rpc, "r", 3, { event_id: "e" });
-  await settle(rpc, "r", 0);
+  const settlements = [
+    { reservation_id: "r", actual_amount: 3, event: { event_id: "e" } },
+    { reservation_id: "s", actual_amount: 0 },
+  ];
+  assert.equal((await settle(rpc, settlements))[0]?.reservation_id, "r");
   const held = { tenant_id: "t", metric: "tokens", amount: 5, ttl_seconds: 60 };
   assert.deepEqual(asked, [
     ["consume_quota", { tenant_id: "t", metric: "api_calls" }],
     ["reserve_quota", { ...held, event: null }],
     ["reserve_quota", { ...held, event: { event_id: "e" } }],
     ["extend_reservation", { reservation_id: "r", amount: 4 }],
-    ["settle_reservation", { reservation_id: "r", actual_amount: 3, event: { event_id: "e" } }],
-    ["settle_reservation", { reservation_id: "r", actual_amount: 0, event: null }],
+    ["settle_reservations", { settlements }],
   ]);
 });
 

@@ -44,17 +44,15 @@ export async function extend(rpc: Rpc, id: string, amount: number): Promise<Rese
   return one(Reservation, await rpc("extend_reservation", { reservation_id: id, amount }));
 }
 
-/** Settling needs no more authority than the reservation's id, so `rpc` may be anybody's. */
-export async function settle(
-  rpc: Rpc,
-  id: string,
-  amount: number,
-  event?: Record<string, unknown>,
-): Promise<Reservation> {
-  return one(
-    Reservation,
-    await rpc("settle_reservation", { reservation_id: id, actual_amount: amount, event: event ?? null }),
-  );
+export interface Settlement {
+  reservation_id: string;
+  actual_amount: number;
+  event?: Record<string, unknown>;
+}
+
+/** Settles all of them or none. Needs no more authority than the reservations' ids, so `rpc` may be anybody's. */
+export async function settle(rpc: Rpc, settlements: Settlement[]): Promise<Reservation[]> {
+  return z.array(Reservation).parse(await rpc("settle_reservations", { settlements }));
 }
 
 /** `X-RateLimit-*` of a limited decision; none where there is no limit. The reset is ISO 8601 in UTC. */

@@ -1,6 +1,6 @@
 import type { Rpc } from "../_shared/database.ts";
 import { ApiError, log } from "../_shared/http.ts";
-import { type Decision, extend, reserve, settle } from "../_shared/quota.ts";
+import { type Decision, extend, reserve, type Settlement, settle } from "../_shared/quota.ts";
 import type { Usage } from "./model.ts";
 
 /** Longer than an edge function lives, so that only a call which has died is swept. */
@@ -96,15 +96,18 @@ export class MeteredCall {
     });
   }
 
-  /** Needs no token, only the reservations' ids: a long answer outlives its caller's session. */
+  /**
+   * Settles both in one transaction. Needs no token, only the reservations' ids: a long answer outlives its caller's
+   * session.
+   */
   async #close(messages: number, tokens: number, event: Record<string, unknown>): Promise<Decision | null> {
-    const rpc = this.#deps.rpc(null);
-    const [, settled] = await Promise.all([
-      this.#message && this.#insist(() => settle(rpc, this.#message ?? "", messages)),
-      this.#tokens && this.#insist(() => settle(rpc, this.#tokens ?? "", tokens, event)),
-    ]);
-    if (!settled) return null;
-    const { reservation_id: _, ...decision } = settled;
+    const settlements: Settlement[] = [];
+    if (this.#message) settlements.push({ reservation_id: this.#message, actual_amount: messages });
+    if (this.#tokens) settlements.push({ reservation_id: this.#tokens, actual_amount: tokens, event });
+    const settled = await this.#insist(() => settle(this.#deps.rpc(null), settlements));
+    const own = settled?.find(({ reservation_id }) => reservation_id === this.#tokens);
+    if (!own) return null;
+    const { reservation_id: _, ...decision } = own;
     return decision;
   }
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { Rpc } from "../_shared/database.ts";
 import { withErrors } from "../_shared/http.ts";
-import type { Decision } from "../_shared/quota.ts";
+import type { Decision, Settlement } from "../_shared/quota.ts";
 import { handleChat } from "./handler.ts";
 import type { Model, ModelRequest, Usage } from "./model.ts";
 
@@ -37,10 +37,7 @@ const question = (name: string, args: Record<string, unknown>) =>
   [name, args.metric ?? args.reservation_id].filter(Boolean).join(" ");
 
 export const TAKE = ["consume_quota api_calls", "reserve_quota chat_messages", "reserve_quota tokens"];
-export const CLOSE = [
-  "settle_reservation chat_messages reservation",
-  "settle_reservation tokens reservation",
-];
+export const CLOSE = "settle_reservations";
 
 export const RELEASE = "release_reservation chat_messages reservation";
 
@@ -50,8 +47,7 @@ const GRANTED: Record<string, unknown> = {
   "consume_quota api_calls": [decision("api_calls")],
   "reserve_quota chat_messages": [reservation("chat_messages")],
   "reserve_quota tokens": [reservation("tokens")],
-  "settle_reservation chat_messages reservation": [reservation("chat_messages")],
-  "settle_reservation tokens reservation": [reservation("tokens")],
+  [CLOSE]: [reservation("chat_messages"), reservation("tokens")],
   [EXTEND]: [reservation("tokens")],
   [RELEASE]: null,
   record_usage: [{ accepted: 1, duplicates: 0, rejected: [] }],
@@ -150,16 +146,17 @@ export async function assertError({ response }: Answered, status: number, code: 
   assert.deepEqual([response.status, await errorOf(response)], [status, code]);
 }
 
-/** What was charged: the amounts of both reservations, and the event recorded with the tokens. */
+/** What was charged, in one call: the amounts of both reservations, and the event recorded with the tokens. */
 export function settlement({ calls }: Answered) {
-  const settled = calls.filter((call) => call.question.startsWith("settle_reservation"));
-  const [message, tokens] = CLOSE.map((name) => settled.find((call) => call.question === name)?.args);
-  assert.equal(settled.length, 2);
+  const settled = calls.filter((call) => call.question === CLOSE);
+  assert.equal(settled.length, 1);
+  const of = (id: string) =>
+    (settled[0]?.args.settlements as Settlement[]).find(({ reservation_id }) => reservation_id === id);
   return {
-    message: message?.actual_amount,
-    tokens: tokens?.actual_amount,
-    event: tokens?.event as Record<string, unknown>,
-    bearers: settled.map((call) => call.token),
+    message: of("chat_messages reservation")?.actual_amount,
+    tokens: of("tokens reservation")?.actual_amount,
+    event: of("tokens reservation")?.event as Record<string, unknown>,
+    bearer: settled[0]?.token,
   };
 }
 
