@@ -53,11 +53,22 @@ test("another counter does not wait for it", async () => {
 });
 
 test("callers of one turn share a call, whatever they ask for", async () => {
-  const { calls, take, amounts } = database();
+  const { calls, take, amounts } = database(1);
   for (let i = 1; i <= 3; i++) void take(`m${i % 2}`, i);
   await settled();
   expect(amounts()).toEqual([[1, 3, 2]]); // counter by counter
   expect(calls[0]?.groups).toBe(2);
+});
+
+test("many counters are shared out among the calls that may go out", async () => {
+  const { take, amounts } = database(3);
+  for (let i = 1; i <= 7; i++) void take(`m${i}`, i);
+  await settled();
+  expect(amounts()).toEqual([
+    [1, 2, 3],
+    [4, 5],
+    [6, 7],
+  ]);
 });
 
 test("no more calls than allowed are in flight, and none of more than 1,000", async () => {

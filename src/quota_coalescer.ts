@@ -69,12 +69,13 @@ export class QuotaCoalescer<Answer> {
     });
   }
 
-  /** Who goes with the next call: all who wait for a counter that no call is out for. */
+  /** Who goes with the next call: of the counters that no call is out for, a share for each call that may go out now. */
   #next(): [string[], Waiter<Answer>[]] {
+    const free = [...this.#waiting.keys()].filter((key) => !this.#inFlight.has(key));
     const keys: string[] = [];
     const waiters: Waiter<Answer>[] = [];
-    for (const [key, own] of this.#waiting) {
-      if (this.#inFlight.has(key)) continue;
+    for (const key of free.slice(0, Math.ceil(free.length / (this.#maxCalls - this.#calls)))) {
+      const own = this.#waiting.get(key) ?? [];
       keys.push(key);
       waiters.push(...own.splice(0, MAX_TAKES - waiters.length));
       if (own.length === 0) this.#waiting.delete(key);

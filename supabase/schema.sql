@@ -166,6 +166,7 @@ CREATE TYPE private.quota_take AS (
 	answers public.quota_answer[],
 	taken bigint,
 	windows private.quota_window[],
+	denied_by private.quota_window[],
 	is_loss_tolerable boolean
 );
 
@@ -638,6 +639,7 @@ begin
     cross join lateral unnest(i.indkey::int2[]) with ordinality k (attnum, ordinal)
     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
     where i.indrelid = p_table and i.indisprimary
+    having count(*) > 0
   ), 'null');
   if v_kind = 'counter' then
     v_meter.event_type := coalesce(
@@ -958,6 +960,7 @@ CREATE FUNCTION private.consume_batches(p_batches private.quota_batch[]) RETURNS
     SET search_path TO ''
     AS $$
 declare
+  v_group record;
   v_batch private.quota_batch;
   v_take private.quota_take;
   v_takes private.quota_take[] := array[]::private.quota_take[];
@@ -974,27 +977,27 @@ begin
     );
   end if;
   perform private.check_amounts(b.amounts) from unnest(p_batches) b;
-  perform private.lock_counters(b.tenant_id, b.metric, b.subjects)
-  from (
-    select g.tenant_id, g.metric, array_agg(g.subject) as subjects
-    from unnest(p_batches) g
-    group by 1, 2 having count(distinct g.subject) > 1
-    order by 1, 2
-  ) b;
-
-  for v_batch in select b.* from unnest(p_batches) b order by b.tenant_id, b.metric, b.subject, b.index loop
-    if v_batch.keys is null then
-      v_take := private.take_quota(v_batch.tenant_id, v_batch.metric, v_batch.subject, v_batch.amounts);
-      v_is_loss_tolerable := v_is_loss_tolerable and v_take.is_loss_tolerable;
-    else
-      v_take.answers := array(
-        select private.without_reservation(a) from unnest(private.grant_quota(
-          v_batch.tenant_id, v_batch.metric, v_batch.subject, v_batch.amounts, v_batch.keys
-        )) a
-      );
-      v_is_loss_tolerable := false;
+  for v_group in
+    select b.tenant_id, b.metric, array_agg(b order by b.subject, b.index) as batches, array_agg(distinct b.subject) as subjects
+    from unnest(p_batches) b group by b.metric, b.tenant_id order by b.metric, b.tenant_id
+  loop
+    if cardinality(v_group.subjects) > 1 then
+      perform private.lock_counters(v_group.tenant_id, v_group.metric, v_group.subjects);
     end if;
-    v_takes[v_batch.index] := v_take;
+    foreach v_batch in array v_group.batches loop
+      if v_batch.keys is null then
+        v_take := private.take_quota(v_batch.tenant_id, v_batch.metric, v_batch.subject, v_batch.amounts);
+        v_is_loss_tolerable := v_is_loss_tolerable and v_take.is_loss_tolerable;
+      else
+        v_take.answers := array(
+          select private.without_reservation(a) from unnest(private.grant_quota(
+            v_batch.tenant_id, v_batch.metric, v_batch.subject, v_batch.amounts, v_batch.keys
+          )) a
+        );
+        v_is_loss_tolerable := false;
+      end if;
+      v_takes[v_batch.index] := v_take;
+    end loop;
   end loop;
   perform private.commit_lightly(v_is_loss_tolerable);
   foreach v_take in array v_takes loop
@@ -1077,6 +1080,7 @@ declare
   v_answers public.quota_answer[] := array[]::public.quota_answer[];
   v_granted public.reservation_answer;
   v_is_denied boolean;
+  v_group record;
 begin
   if p_items is null or jsonb_typeof(p_items) <> 'array' or jsonb_array_length(p_items) not between 1 and 100 then
     perform private.raise_error(400, 'invalid_items', 'Items are a JSON array of 1 to 100 objects.');
@@ -1098,7 +1102,8 @@ begin
   for v_round in 1..10 loop
     -- Look first: what is denied then has taken nothing.
     v_is_denied := false;
-    for v_item in select i.*, i.amounts[1] as amount, i.keys[1] as key from unnest(v_items) i loop
+    for v_item in select i.*, i.amounts[1] as amount, i.keys[1] as key from unnest(v_items) i order by i.metric, i.subject
+    loop
       v_granted := private.find_grant(p_tenant_id, v_item.key, v_item.metric, v_item.amount, v_item.subject, false);
       if v_granted.allowed then
         v_answer := private.without_reservation(v_granted);
@@ -1123,16 +1128,22 @@ begin
     end if;
 
     begin
-      perform private.lock_counters(p_tenant_id, i.metric, array_agg(i.subject))
-      from unnest(v_items) i group by i.metric having count(*) > 1 order by i.metric;
-      for v_item in select * from unnest(v_items) i order by i.metric, i.subject loop
-        v_granted := (private.grant_quota(
-          p_tenant_id, v_item.metric, v_item.subject, v_item.amounts, v_item.keys
-        ))[1];
-        if not v_granted.allowed then
-          raise exception using errcode = 'MB001';
+      for v_group in
+        select i.metric, array_agg(i order by i.subject) as items, array_agg(i.subject) as subjects
+        from unnest(v_items) i group by i.metric order by i.metric
+      loop
+        if cardinality(v_group.subjects) > 1 then
+          perform private.lock_counters(p_tenant_id, v_group.metric, v_group.subjects);
         end if;
-        v_answers[v_item.index] := private.without_reservation(v_granted);
+        for v_item in select * from unnest(v_group.items) loop
+          v_granted := (private.grant_quota(
+            p_tenant_id, v_item.metric, v_item.subject, v_item.amounts, v_item.keys
+          ))[1];
+          if not v_granted.allowed then
+            raise exception using errcode = 'MB001';
+          end if;
+          v_answers[v_item.index] := private.without_reservation(v_granted);
+        end loop;
       end loop;
       return query select * from unnest(v_answers);
       return;
@@ -1699,7 +1710,7 @@ begin
     where (c.tenant_id, c.metric, c.period, c.subject) in (
       select h.tenant_id, h.metric, h.period, h.subject from held h
     )
-    order by c.tenant_id, c.metric, c.period, c.subject
+    order by c.metric, c.tenant_id, c.period, c.subject
     for update
   )
   update private.quota_counters c
@@ -2426,10 +2437,12 @@ CREATE FUNCTION private.lock_counters(p_tenant_id uuid, p_metric text, p_subject
     SET search_path TO ''
     AS $$
 begin
-  perform from private.quota_counters c
-  where c.tenant_id = p_tenant_id and c.metric = p_metric and (c.subject = any (p_subjects) or c.subject = '')
-  order by c.period, c.subject
-  for update;
+  insert into private.quota_counters as c (tenant_id, metric, period, subject, window_start, used)
+  select distinct p_tenant_id, p_metric, w.period, w.subject, w.window_start, 0
+  from unnest(p_subjects) s
+  cross join lateral unnest(private.quota_windows(p_tenant_id, p_metric, s)) w
+  order by w.period, w.subject
+  on conflict on constraint quota_counters_pkey do update set used = c.used where false;
 end
 $$;
 
@@ -2570,7 +2583,7 @@ CREATE FUNCTION private.metered_sums(p_meter private.metered_tables, p_added tex
     AS $$
 begin
   return format(
-    'select array_agg(s) from (
+    'select array_agg(s order by s.tenant_id, s.subject) from (
        select r.tenant_id, r.subject, sum(r.sign * r.amount::numeric), min(coalesce(r.amount, -1))
        from (%s) r
        where r.tenant_id is not null
@@ -3389,7 +3402,8 @@ CREATE FUNCTION private.settle_reservations(p_settlements jsonb) RETURNS SETOF p
     SET search_path TO ''
     AS $$
 declare
-  v_item record;
+  v_group record;
+  v_item jsonb;
 begin
   if p_settlements is null or jsonb_typeof(p_settlements) <> 'array' or jsonb_array_length(p_settlements) > 100 then
     perform private.raise_error(400, 'invalid_settlements', 'Settlements are a JSON array of at most 100 objects.');
@@ -3398,13 +3412,21 @@ begin
   where r.id in (select (s ->> 'reservation_id')::uuid from jsonb_array_elements(p_settlements) s)
   order by r.id
   for update;
-  for v_item in
-    select s.*
-    from jsonb_to_recordset(p_settlements) s (reservation_id uuid, actual_amount bigint, event jsonb)
-    left join private.quota_reservations r on r.id = s.reservation_id
-    order by r.tenant_id, r.metric, r.subject
+  for v_group in
+    select r.tenant_id, r.metric, array_agg(s order by r.subject) as items, array_agg(distinct r.subject) as subjects
+    from jsonb_array_elements(p_settlements) s
+    left join private.quota_reservations r on r.id = (s ->> 'reservation_id')::uuid
+    group by r.metric, r.tenant_id
+    order by r.metric, r.tenant_id
   loop
-    return next private.settle_reservation(v_item.reservation_id, v_item.actual_amount, v_item.event);
+    if cardinality(v_group.subjects) > 1 then
+      perform private.lock_counters(v_group.tenant_id, v_group.metric, v_group.subjects);
+    end if;
+    foreach v_item in array v_group.items loop
+      return next private.settle_reservation(
+        (v_item ->> 'reservation_id')::uuid, (v_item ->> 'actual_amount')::bigint, nullif(v_item -> 'event', 'null')
+      );
+    end loop;
   end loop;
 end
 $$;
@@ -3496,10 +3518,11 @@ begin
     perform private.raise_error(400, 'invalid_amount', 'What a metered row comes to is an integer of 0 or more.');
   end if;
   for v_group in
-    select s.tenant_id, array_agg(s order by s.subject) as sums, array_agg(s.subject) as subjects
+    select s.tenant_id, array_agg(s order by s.subject) as sums, array_agg(s.subject) as subjects, max(s.amount) as most
     from unnest(p_sums) s where s.amount <> 0 group by s.tenant_id order by s.tenant_id
   loop
-    if cardinality(v_group.subjects) > 1 then
+    -- What only gives back goes in their order anyway, and its tenant may be gone.
+    if cardinality(v_group.subjects) > 1 and v_group.most > 0 then
       perform private.lock_counters(v_group.tenant_id, p_metric, v_group.subjects);
     end if;
     foreach v_sum in array v_group.sums loop
@@ -3520,8 +3543,7 @@ begin
       v_take := private.take_quota(v_sum.tenant_id, p_metric, v_sum.subject, array[v_sum.amount::bigint]);
       if not (v_take.answers[1]).allowed then
         perform private.raise_denial(
-          v_sum.tenant_id, p_metric, v_sum.amount::bigint,
-          private.quota_windows(v_sum.tenant_id, p_metric, v_sum.subject)
+          v_sum.tenant_id, p_metric, v_sum.amount::bigint, v_take.denied_by
         );
       end if;
     end loop;
@@ -3572,6 +3594,8 @@ begin
     v_take.windows := array[]::private.quota_window[];
     v_is_taken := true;
     exit when v_grants = 0;
+    -- What is granted in part is judged by what nobody gives back meanwhile.
+    continue when v_round = 1 and v_grants < cardinality(p_amounts);
 
     foreach v_window in array v_windows loop
       for v_attempt in 1..2 loop
@@ -3634,13 +3658,14 @@ begin
     else
       v_denials := v_denials + 1;
       if v_amount is distinct from v_denied_amount then
-        v_denial := private.deny_quota(p_tenant_id, p_metric, v_amount, array(
+        v_take.denied_by := case when v_running = v_take.taken then v_windows else array(
           select row(
             w.period, w.subject, w.limit_value, w.cap, w.enforcement, w.is_override, w.window_start,
             w.used - v_take.taken + v_running, w.sample_rate
           )::private.quota_window
           from unnest(v_windows) w
-        ));
+        ) end;
+        v_denial := private.deny_quota(p_tenant_id, p_metric, v_amount, v_take.denied_by);
         v_denied_amount := v_amount;
         v_take.is_loss_tolerable := v_take.is_loss_tolerable and not v_denial.is_new;
       end if;

@@ -10,7 +10,7 @@
 --
 -- A statement that does not fit fails as a whole with PT429. Its receipt goes with it, so DETAIL carries it.
 --
--- Order of locks: tenants by id, within each as the quota domain says. The metrics of one table follow by name.
+-- Order of locks: as the quota domain says; the triggers of one table fire in the order of their metrics.
 
 set lock_timeout = '5s';
 set statement_timeout = '60s';
@@ -55,7 +55,7 @@ create function private.metered_sums(p_meter private.metered_tables, p_added tex
 language plpgsql immutable set search_path = '' as $$
 begin
   return format(
-    'select array_agg(s) from (
+    'select array_agg(s order by s.tenant_id, s.subject) from (
        select r.tenant_id, r.subject, sum(r.sign * r.amount::numeric), min(coalesce(r.amount, -1))
        from (%s) r
        where r.tenant_id is not null
@@ -113,10 +113,11 @@ begin
     perform private.raise_error(400, 'invalid_amount', 'What a metered row comes to is an integer of 0 or more.');
   end if;
   for v_group in
-    select s.tenant_id, array_agg(s order by s.subject) as sums, array_agg(s.subject) as subjects
+    select s.tenant_id, array_agg(s order by s.subject) as sums, array_agg(s.subject) as subjects, max(s.amount) as most
     from unnest(p_sums) s where s.amount <> 0 group by s.tenant_id order by s.tenant_id
   loop
-    if cardinality(v_group.subjects) > 1 then
+    -- What only gives back goes in their order anyway, and its tenant may be gone.
+    if cardinality(v_group.subjects) > 1 and v_group.most > 0 then
       perform private.lock_counters(v_group.tenant_id, p_metric, v_group.subjects);
     end if;
     foreach v_sum in array v_group.sums loop
@@ -137,8 +138,7 @@ begin
       v_take := private.take_quota(v_sum.tenant_id, p_metric, v_sum.subject, array[v_sum.amount::bigint]);
       if not (v_take.answers[1]).allowed then
         perform private.raise_denial(
-          v_sum.tenant_id, p_metric, v_sum.amount::bigint,
-          private.quota_windows(v_sum.tenant_id, p_metric, v_sum.subject)
+          v_sum.tenant_id, p_metric, v_sum.amount::bigint, v_take.denied_by
         );
       end if;
     end loop;
@@ -271,6 +271,7 @@ begin
     cross join lateral unnest(i.indkey::int2[]) with ordinality k (attnum, ordinal)
     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
     where i.indrelid = p_table and i.indisprimary
+    having count(*) > 0
   ), 'null');
   if v_kind = 'counter' then
     v_meter.event_type := coalesce(

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import postgres, { type Sql } from "postgres";
 import { afterAll, expect, inject, test } from "vitest";
 import { createMeterbase } from "../../src/index.ts";
+import { tenantWithLimits } from "../helpers/ledger.ts";
 import { createTenant, service } from "../helpers/people.ts";
 import { scaled } from "../helpers/scale.ts";
 import { until } from "../helpers/until.ts";
@@ -156,4 +157,38 @@ test("while others take and give back, every answer is one, and the counter ends
     else expect(held?.decision_id).toEqual(expect.any(String));
   });
   expect(await usedOf(tenantId, "tokens")).toBe(0);
+});
+
+test("every check is counted, allowed or denied, while the counts are folded", async () => {
+  const cap = scaled(150, 1_500);
+  const tenantId = await tenantWithLimits(connect(), [
+    { metric: "tokens", limit: cap },
+    { metric: "tokens", limit: cap, per: "subject" },
+  ]);
+  const counts = { allowed: 0, denied: 0 };
+  const count = (answers: readonly { allowed?: boolean }[]) => {
+    for (const { allowed } of answers) counts[allowed ? "allowed" : "denied"]++;
+  };
+  const clients = Array.from({ length: 16 }, connect);
+  await race(16, cap * 2, async (client) => {
+    const sql = clients[client] as Sql;
+    const subject = `user-${client % 3}`;
+    const dice = Math.random();
+    if (dice < 0.6)
+      count(await sql`select allowed from public.consume_quota(${tenantId}, 'tokens', 1, ${subject})`);
+    else if (dice < 0.8)
+      count(
+        await sql`select allowed from public.consume_quota_batch(${tenantId}, 'tokens', array[1, 2, 3, 1], ${subject})`,
+      );
+    else if (dice < 0.9) {
+      const held =
+        await sql`select allowed, reservation_id from public.reserve_quota(${tenantId}, 'tokens', 2, ${subject})`;
+      count(held);
+      if (held[0]?.allowed) await sql`select public.release_reservation(${held[0].reservation_id})`;
+    } else await sql`select private.fold_quota_denials()`;
+  });
+  expect(Math.min(counts.allowed, counts.denied)).toBeGreaterThan(0);
+  const [checks] =
+    await connect()`select allowed::int, denied::int from public.get_quota_checks(${tenantId})`;
+  expect(checks).toEqual(counts);
 });

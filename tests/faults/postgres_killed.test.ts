@@ -1,8 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import postgres, { type Sql } from "postgres";
+import postgres from "postgres";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Database, startDatabase } from "../../scripts/stack/database.ts";
+import { Client } from "../helpers/connections.ts";
+import { tenantWithLimits, usedOf } from "../helpers/ledger.ts";
 import { scaled } from "../helpers/scale.ts";
 import { until } from "../helpers/until.ts";
 import {
@@ -15,6 +17,7 @@ import {
   recompute,
   record,
   type SentEvent,
+  type StoredEvent,
   storedEvents,
   storedPeriods,
   storedRollups,
@@ -35,43 +38,28 @@ afterAll(async () => {
   await database?.stop();
 });
 
-/** A client with one connection, and a new one after each failure: the driver's own may stay silent after a lost one. */
-class Client {
-  #sql = this.#connect();
-  lost = 0;
-
-  constructor() {
-    clients.push(this);
-  }
-
-  /** The result, or undefined when the server went away meanwhile or was not there. */
-  async attempt<T>(work: (sql: Sql) => Promise<T>): Promise<T | undefined> {
-    try {
-      return await work(this.#sql);
-    } catch (error) {
-      if (!isLost(error)) throw error;
-      this.lost++;
-      await this.end();
-      await new Promise((resolve) => setTimeout(resolve, 20)); // a server that starts needs the processor as well
-      this.#sql = this.#connect();
-      return undefined;
-    }
-  }
-
-  end(): Promise<void> {
-    return this.#sql.end({ timeout: 0 });
-  }
-
-  #connect(): Sql {
-    return postgres(database.databaseUrl, { max: 1, connect_timeout: 5, onnotice: () => {} });
-  }
+function connect(): Client {
+  const client = new Client(database.databaseUrl);
+  clients.push(client);
+  return client;
 }
 
 const postmaster = async () =>
   Number((await readFile(join(database.dataDir as string, "postmaster.pid"), "utf8")).split("\n")[0]);
 
+/** Kills it, and waits until it is there again. */
+async function killServer(observer: Client): Promise<void> {
+  const startedAt = () =>
+    observer.attempt(
+      async (sql) => (await sql`select pg_postmaster_start_time()::text as at`)[0]?.at as string,
+    );
+  const before = await startedAt();
+  process.kill(await postmaster(), "SIGKILL");
+  await until(async () => ((await startedAt()) ?? before) !== before, 60_000);
+}
+
 test("a server that is killed under load loses nothing that it acknowledged, and counts nothing twice", async () => {
-  const observer = new Client();
+  const observer = connect();
   const tenantIds = (await observer.attempt((sql) =>
     Promise.all([newTenant(sql), newTenant(sql), newTenant(sql)]),
   )) as string[];
@@ -80,7 +68,7 @@ test("a server that is killed under load loses nothing that it acknowledged, and
   let passes = 0;
 
   const writer = async (_: unknown, index: number) => {
-    const client = new Client();
+    const client = connect();
     for (let batch = 0; !isStopping; batch++) {
       const tenantId = tenantIds[batch % tenantIds.length] as string;
       const sent = Array.from(
@@ -107,26 +95,20 @@ test("a server that is killed under load loses nothing that it acknowledged, and
     return client.lost;
   };
   const passer = async () => {
-    const client = new Client();
+    const client = connect();
     while (!isStopping) if ((await client.attempt(aggregate)) !== undefined) passes++;
     return client.lost;
   };
   const load = Promise.all([...Array.from({ length: WRITERS }, writer), passer()]);
   load.catch(() => {}); // awaited below
 
-  const startedAt = () =>
-    observer.attempt(
-      async (sql) => (await sql`select pg_postmaster_start_time()::text as at`)[0]?.at as string,
-    );
   for (let kill = 0; kill < KILLS; kill++) {
     const progress = [acknowledged.length, passes] as const;
     await Promise.race([
       load,
       until(() => acknowledged.length > progress[0] + 2 * WRITERS && passes > progress[1] + 1, 60_000),
     ]);
-    const before = await startedAt();
-    process.kill(await postmaster(), "SIGKILL");
-    await until(async () => ((await startedAt()) ?? before) !== before, 60_000);
+    await killServer(observer);
   }
   isStopping = true;
   const lost = await load;
@@ -163,10 +145,100 @@ test("a server that is killed under load loses nothing that it acknowledged, and
   await control.end();
 }, 600_000);
 
-/** Whether a query failed because its server went away, or is not there yet. */
-function isLost(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  const lost = ["CONNECTION_CLOSED", "CONNECTION_ENDED", "CONNECTION_DESTROYED", "CONNECT_TIMEOUT"];
-  // 57P01 to 57P05: shutting down, crashed, starting up; 08: connections; the rest is the system's.
-  return /^(57P0\d|08...|E[A-Z]+)$/.test(code) || lost.includes(code);
+test("whatever reservations were open when the server was killed, what is used is what was recorded once they are swept", async () => {
+  const observer = connect();
+  const STEP = 20;
+  const tenantId = await observer.insist((sql) =>
+    tenantWithLimits(sql, [
+      { metric: "tokens", limit: 1e9 },
+      { metric: "tokens", limit: 1e9, per: "subject" },
+    ]),
+  );
+  let isStopping = false;
+  /** By event id: what was settled for certain, or else what was spent at least. */
+  const settled = new Map<string, number>();
+  const spent = new Map<string, number>();
+  let sweeps = 0;
+
+  /** Answers as long as a model would; nobody hears of it again when the server goes away. */
+  const streamer = async (_: unknown, index: number) => {
+    const client = connect();
+    for (let stream = 0; !isStopping; stream++) {
+      const event_id = `stream-${index}-${stream}`;
+      const event = { event_id, event_type: "chat_message" };
+      const isShort = stream % 3 === 0; // so that sweeps meet the load, and the kills
+      const [held] =
+        (await client.attempt(
+          (sql) => sql`
+            select reservation_id as id from public.reserve_quota(
+              ${tenantId}, 'tokens', ${STEP}, ${`user-${index}`}, ${isShort ? 1 : 600}, null, ${sql.json(event)})`,
+        )) ?? [];
+      for (let step = 1; held && step <= stream % 5; step++) {
+        const extended = await client.attempt((sql) =>
+          sql`select allowed from public.extend_reservation(${held.id}, ${STEP})`.catch(ifExpired),
+        );
+        if (!extended?.[0]?.allowed) break;
+        spent.set(event_id, step * STEP);
+      }
+      if (!held || stream % 4 === 0) continue; // left open
+      const actual = (spent.get(event_id) ?? 0) + 7;
+      const [answer] =
+        (await client.attempt((sql) =>
+          sql`select allowed from public.settle_reservation(${held.id}, ${actual})`.catch(ifExpired),
+        )) ?? [];
+      if (answer?.allowed) settled.set(event_id, actual);
+    }
+  };
+  const sweeper = async () => {
+    const client = connect();
+    while (!isStopping) {
+      if (await client.attempt((sql) => sql`select private.expire_reservations()`)) sweeps++;
+    }
+  };
+  const load = Promise.all([...Array.from({ length: WRITERS }, streamer), sweeper()]);
+  load.catch(() => {}); // awaited below
+  for (let kill = 0; kill < KILLS; kill++) {
+    const progress = [settled.size, sweeps] as const;
+    await Promise.race([
+      load,
+      until(() => settled.size > progress[0] + 4 * WRITERS && sweeps > progress[1] + 1, 60_000),
+    ]);
+    await killServer(observer);
+  }
+  isStopping = true;
+  await load;
+
+  const control = postgres(database.databaseUrl, { max: 1, onnotice: () => {} });
+  const openNow = async () => {
+    const [open] = await control`
+      select count(*)::int as count from private.quota_reservations where tenant_id = ${tenantId} and status = 'open'`;
+    return open?.count as number;
+  };
+  expect(await openNow()).toBeGreaterThan(0);
+  await control`update public.tenants set clock_offset = '1 hour' where id = ${tenantId}`;
+  for (let open = await openNow(); open > 0; open = await openNow()) {
+    await control`select private.expire_reservations()`;
+    expect(await openNow()).toBeLessThan(open);
+  }
+  const events = await storedEvents(control, [tenantId]);
+  const tokensOf = new Map(events.map((event) => [event.event_id, Number(event.tokens_consumed)]));
+  expect(tokensOf.size).toBe(events.length);
+  for (const [id, amount] of settled) expect([id, tokensOf.get(id)]).toEqual([id, amount]);
+  for (const [id, amount] of spent) expect(tokensOf.get(id)).toBeGreaterThanOrEqual(amount);
+  const total = (some: readonly StoredEvent[]) =>
+    some.reduce((sum, event) => sum + Number(event.tokens_consumed), 0);
+  expect(await usedOf(control, tenantId, "tokens")).toBe(total(events));
+  for (let index = 0; index < WRITERS; index++) {
+    const subject = `user-${index}`;
+    expect(await usedOf(control, tenantId, "tokens", subject)).toBe(
+      total(events.filter((event) => event.event_id.startsWith(`stream-${index}-`))),
+    );
+  }
+  await control.end();
+}, 600_000);
+
+/** The sweep was first. */
+function ifExpired(error: { hint?: string }): [] {
+  if (error.hint === "reservation_expired") return [];
+  throw error;
 }
