@@ -10,7 +10,7 @@ import { importTrace } from "../../scripts/import/import_trace.ts";
 import { freePort } from "../../scripts/stack/process.ts";
 import { startServer } from "../../scripts/stack/server.ts";
 import { supabaseClient } from "../../scripts/supabase_client.ts";
-import { createMeterbase, type Meterbase, PermissionError } from "../../src/index.ts";
+import { createMeterbase, type Meterbase, PermissionError, type UsageEvent } from "../../src/index.ts";
 import { fileJournal } from "../../src/node.ts";
 import { createTenant, type Person, service, signUp, type Tenant } from "../helpers/people.ts";
 import { scaled } from "../helpers/scale.ts";
@@ -198,7 +198,7 @@ describe("a tracker", () => {
     const tenant = await createTenant(service);
     const way = await door();
     const path = join(dir, "journal.json");
-    const usage = { maxDelayMs: 20, journal: fileJournal(path) };
+    const usage = { maxDelayMs: 20, journal: fileJournal<UsageEvent>(path) };
     const first = createMeterbase(supabaseClient(way.url, secretKey), { usage });
 
     await first.usage.track(tenant.id, "embedding").recordSuccess({ tokens_used: 1, quantity: 3 });

@@ -150,8 +150,8 @@ export async function assertError({ response }: Answered, status: number, code: 
 export function settlement({ calls }: Answered) {
   const settled = calls.filter((call) => call.question === CLOSE);
   assert.equal(settled.length, 1);
-  const of = (id: string) =>
-    (settled[0]?.args.settlements as Settlement[]).find(({ reservation_id }) => reservation_id === id);
+  const settlements = (settled[0]?.args.settlements ?? []) as Settlement[];
+  const of = (id: string) => settlements.find(({ reservation_id }) => reservation_id === id);
   return {
     message: of("chat_messages reservation")?.actual_amount,
     tokens: of("tokens reservation")?.actual_amount,
