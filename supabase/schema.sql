@@ -634,19 +634,19 @@ begin
   v_meter.tenant := p_tenant;
   v_meter.subject := coalesce(p_subject, case v_kind when 'gauge' then '''''' else 'auth.uid()' end);
   v_meter.row_key := coalesce((
-    select format('concat_ws('','', %s)', string_agg(format('%I', a.attname), ', ' order by k.ordinal))
+    select 'concat_ws('','', ' || string_agg(format('%I', a.attname), ', ' order by k.ordinal) || ')'
     from pg_catalog.pg_index i
     cross join lateral unnest(i.indkey::int2[]) with ordinality k (attnum, ordinal)
     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-    where i.indrelid = p_table and i.indisprimary
-    having count(*) > 0
+    where i.indrelid = p_table and i.indisprimary and k.ordinal <= i.indnkeyatts
   ), 'null');
   if v_kind = 'counter' then
     v_meter.event_type := coalesce(
       p_event_type, (select e.id from public.usage_event_types e where e.metric = p_metric order by e.id limit 1)
     );
   end if;
-  execute private.metered_rows(v_meter, p_table::text) || ' limit 0'; -- whether the expressions are valid
+  -- Whether the expressions are valid, and so where the triggers will use them.
+  execute private.metered_rows(v_meter, format('(select * from %s limit 0) as new_rows', p_table));
   insert into private.metered_tables select v_meter.*;
 
   -- A trigger that sees the rows of a statement is for one kind of statement.
@@ -821,6 +821,21 @@ begin
 end
 $$;
 
+-- Name: check_sums(private.metered_sum[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.check_sums(p_sums private.metered_sum[]) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if exists (select from unnest(p_sums) s where s.lowest < 0 or abs(s.amount) > 9007199254740991) then
+    perform private.raise_error(
+      400, 'invalid_amount', 'What a metered row comes to is an integer of 0 or more, and a statement at most 9007199254740991.'
+    );
+  end if;
+end
+$$;
+
 -- Name: check_tenant_quota(uuid, text, bigint, text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.check_tenant_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text) RETURNS public.quota_answer
@@ -928,7 +943,9 @@ begin
     p_event := private.with_amount(v_reservation.event, v_metric, p_actual);
   end if;
   if p_event is not null then
-    perform private.record_one_event(v_tenant_id, v_subject, p_event, private.tenant_now(v_tenant_id));
+    perform private.record_all_events(
+      v_tenant_id, v_subject, jsonb_build_array(p_event), private.tenant_now(v_tenant_id)
+    );
   end if;
 
   v_windows := private.quota_windows(v_tenant_id, v_metric, v_subject);
@@ -1078,6 +1095,7 @@ declare
   v_windows private.quota_window[];
   v_answer public.quota_answer;
   v_answers public.quota_answer[] := array[]::public.quota_answer[];
+  v_taken public.quota_answer[] := array[]::public.quota_answer[];
   v_granted public.reservation_answer;
   v_is_denied boolean;
   v_group record;
@@ -1140,15 +1158,23 @@ begin
             p_tenant_id, v_item.metric, v_item.subject, v_item.amounts, v_item.keys
           ))[1];
           if not v_granted.allowed then
+            v_windows := private.quota_windows(p_tenant_id, v_item.metric, v_item.subject);
             raise exception using errcode = 'MB001';
           end if;
-          v_answers[v_item.index] := private.without_reservation(v_granted);
+          v_taken[v_item.index] := private.without_reservation(v_granted);
         end loop;
       end loop;
-      return query select * from unnest(v_answers);
+      return query select * from unnest(v_taken);
       return;
     exception when sqlstate 'MB001' then
-      null; -- somebody took it between the look and the take: nothing is taken, and the next look says what is full
+      -- Somebody took it between the look and the take, or an item for another subject did. Nothing is taken now.
+      if exists (select from unnest(v_windows) w where v_item.amounts[1] > w.cap - w.used) then
+        v_answers[v_item.index] :=
+          (private.deny_quota(p_tenant_id, v_item.metric, v_item.amounts[1], v_windows)).answer;
+        perform private.count_denials(p_tenant_id, v_item.metric, 1);
+        return query select * from unnest(v_answers);
+        return;
+      end if;
     end;
   end loop;
   perform private.raise_error(503, 'quota_contended', 'The quota changes faster than it can be read; try again.');
@@ -1193,6 +1219,7 @@ begin
     perform private.take_metered(p_meter.metric, v_sums);
     return;
   end if;
+  perform private.check_sums(v_sums);
   foreach v_sum in array coalesce(v_sums, '{}') loop
     perform private.add_quota(
       v_sum.tenant_id, p_meter.metric,
@@ -1534,7 +1561,7 @@ $$;
 CREATE FUNCTION private.detach(p_table regclass, p_metric text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
-    AS $_$
+    AS $$
 declare
   v_meter private.metered_tables;
   v_trigger name;
@@ -1546,7 +1573,7 @@ begin
   for v_trigger in
     select t.tgname from pg_catalog.pg_trigger t
     where t.tgrelid = p_table and t.tgfoid = 'private.meter_rows'::regproc
-      and t.tgname ~ ('_' || p_metric || '$')
+      and t.tgargs = convert_to(p_metric, 'UTF8') || '\x00'
   loop
     execute format('drop trigger %I on %s', v_trigger, p_table);
   end loop;
@@ -1555,7 +1582,7 @@ begin
   end if;
   return true;
 end
-$_$;
+$$;
 
 -- Name: ensure_audit_partitions(integer); Type: FUNCTION; Schema: private; Owner: -
 
@@ -2211,6 +2238,9 @@ begin
         p_tenant_id, p_keys[v_i], p_metric, p_amounts[v_i], p_subject, v_is_reservation
       );
       v_answers[v_i] := v_replay;
+      if p_amounts[v_i] <> p_amounts[array_position(p_keys, p_keys[v_i])] then
+        perform private.raise_error(409, 'idempotency_key_reused', 'This idempotency key was used for another request.');
+      end if;
       continue when v_replay.allowed or p_keys[v_i] = any (v_keys);
       v_keys := v_keys || p_keys[v_i];
     end if;
@@ -2307,9 +2337,10 @@ begin
   for v_condition in
     select string_agg(format('t.%1$I = ($1).%1$I', a.attname), ' and ')
     from pg_catalog.pg_index i
-    cross join lateral unnest(i.indkey::int2[]) k (attnum)
+    cross join lateral unnest(i.indkey::int2[]) with ordinality k (attnum, ordinal)
     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
     where i.indrelid = p_table and i.indisunique and i.indpred is null and i.indexprs is null
+      and k.ordinal <= i.indnkeyatts
     group by i.indexrelid
   loop
     execute format('select exists (select from %s t where %s)', p_table, v_condition) into v_is_known using p_row;
@@ -2552,7 +2583,7 @@ begin
        group by r.tenant_id, r.chunk
        order by r.tenant_id', private.metered_rows(v_meter, 'new_rows')
     ) using v_meter.event_type, v_meter.table_id::text, v_meter.metric loop
-      perform private.record_events(
+      perform private.record_all_events(
         v_batch.tenant_id, null, v_batch.events, private.tenant_now(v_batch.tenant_id)
       );
     end loop;
@@ -3080,6 +3111,24 @@ begin
 end
 $$;
 
+-- Name: record_all_events(uuid, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.record_all_events(p_tenant_id uuid, p_subject text, p_events jsonb, p_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_answer public.record_usage_answer := private.record_events(p_tenant_id, p_subject, p_events, p_at);
+  v_fault jsonb := v_answer.rejected -> 0;
+begin
+  if v_fault is not null then
+    perform private.raise_error(
+      400, v_fault ->> 'reason', concat('The usage event was rejected: ', v_fault ->> 'reason', ' ', v_fault ->> 'field')
+    );
+  end if;
+end
+$$;
+
 -- Name: record_events(uuid, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.record_events(p_tenant_id uuid, p_subject text, p_events jsonb, p_at timestamp with time zone) RETURNS public.record_usage_answer
@@ -3182,24 +3231,6 @@ begin
   return v_answer;
 end
 $_$;
-
--- Name: record_one_event(uuid, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
-
-CREATE FUNCTION private.record_one_event(p_tenant_id uuid, p_subject text, p_event jsonb, p_at timestamp with time zone) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-declare
-  v_answer public.record_usage_answer := private.record_events(p_tenant_id, p_subject, jsonb_build_array(p_event), p_at);
-  v_fault jsonb := v_answer.rejected -> 0;
-begin
-  if v_fault is not null then
-    perform private.raise_error(
-      400, v_fault ->> 'reason', concat('The usage event was rejected: ', v_fault ->> 'reason', ' ', v_fault ->> 'field')
-    );
-  end if;
-end
-$$;
 
 -- Name: record_usage(uuid, jsonb); Type: FUNCTION; Schema: private; Owner: -
 
@@ -3514,11 +3545,9 @@ declare
   v_sum private.metered_sum;
   v_take private.quota_take;
 begin
-  if exists (select from unnest(p_sums) s where s.lowest < 0) then
-    perform private.raise_error(400, 'invalid_amount', 'What a metered row comes to is an integer of 0 or more.');
-  end if;
+  perform private.check_sums(p_sums);
   for v_group in
-    select s.tenant_id, array_agg(s order by s.subject) as sums, array_agg(s.subject) as subjects, max(s.amount) as most
+    select s.tenant_id, array_agg(s order by s.amount > 0, s.subject) as sums, array_agg(s.subject) as subjects, max(s.amount) as most
     from unnest(p_sums) s where s.amount <> 0 group by s.tenant_id order by s.tenant_id
   loop
     -- What only gives back goes in their order anyway, and its tenant may be gone.
@@ -3536,9 +3565,6 @@ begin
           -v_sum.amount::bigint
         );
         continue;
-      end if;
-      if v_sum.amount > 9007199254740991 then
-        perform private.raise_error(400, 'invalid_amount', 'A statement takes at most 9007199254740991.');
       end if;
       v_take := private.take_quota(v_sum.tenant_id, p_metric, v_sum.subject, array[v_sum.amount::bigint]);
       if not (v_take.answers[1]).allowed then
@@ -3594,8 +3620,6 @@ begin
     v_take.windows := array[]::private.quota_window[];
     v_is_taken := true;
     exit when v_grants = 0;
-    -- What is granted in part is judged by what nobody gives back meanwhile.
-    continue when v_round = 1 and v_grants < cardinality(p_amounts);
 
     foreach v_window in array v_windows loop
       for v_attempt in 1..2 loop
@@ -3636,9 +3660,8 @@ begin
 
   v_take.is_loss_tolerable := true;
   if v_grants > 0 then
-    v_windows := v_take.windows;
-    v_tightest := private.tightest_window(v_windows, 0, true);
-    foreach v_window in array v_windows loop
+    v_tightest := private.tightest_window(v_take.windows, 0, true);
+    foreach v_window in array v_take.windows loop
       v_take.is_loss_tolerable := v_take.is_loss_tolerable and v_window.period in ('minute', 'hour');
     end loop;
   end if;
@@ -3651,20 +3674,18 @@ begin
       if (v_answer.reason is not null and v_window.used - v_amount <= v_window.limit_value)
         or (v_window.sample_rate > 0 and random() < v_window.sample_rate)
       then
-        v_answer.decision_id := private.write_receipt(p_tenant_id, p_metric, v_amount, v_answer, v_window, v_windows, false);
+        v_answer.decision_id := private.write_receipt(
+          p_tenant_id, p_metric, v_amount, v_answer, v_window,
+          private.windows_after(v_take.windows, v_running - v_take.taken), false
+        );
         v_take.is_loss_tolerable := false;
       end if;
       v_denied_amount := null;
     else
       v_denials := v_denials + 1;
       if v_amount is distinct from v_denied_amount then
-        v_take.denied_by := case when v_running = v_take.taken then v_windows else array(
-          select row(
-            w.period, w.subject, w.limit_value, w.cap, w.enforcement, w.is_override, w.window_start,
-            w.used - v_take.taken + v_running, w.sample_rate
-          )::private.quota_window
-          from unnest(v_windows) w
-        ) end;
+        -- By the windows as they were looked at: others may have given back since, and then nothing would be full.
+        v_take.denied_by := private.windows_after(v_windows, v_running);
         v_denial := private.deny_quota(p_tenant_id, p_metric, v_amount, v_take.denied_by);
         v_denied_amount := v_amount;
         v_take.is_loss_tolerable := v_take.is_loss_tolerable and not v_denial.is_new;
@@ -3865,6 +3886,22 @@ CREATE FUNCTION private.window_start(p_period public.quota_period, p_at timestam
     AS $$
 begin
   return case when p_period = 'none' then '-infinity' else date_trunc(p_period::text, p_at, 'UTC') end;
+end
+$$;
+
+-- Name: windows_after(private.quota_window[], bigint); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.windows_after(p_windows private.quota_window[], p_amount bigint) RETURNS private.quota_window[]
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return case when p_amount = 0 then p_windows else array(
+    select row(
+      w.period, w.subject, w.limit_value, w.cap, w.enforcement, w.is_override, w.window_start, w.used + p_amount, w.sample_rate
+    )::private.quota_window
+    from unnest(p_windows) w
+  ) end;
 end
 $$;
 
@@ -5318,6 +5355,10 @@ REVOKE ALL ON FUNCTION private.check_period_type(p_period_type text) FROM PUBLIC
 
 REVOKE ALL ON FUNCTION private.check_range(p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
 
+-- Name: FUNCTION check_sums(p_sums private.metered_sum[]); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.check_sums(p_sums private.metered_sum[]) FROM PUBLIC;
+
 -- Name: FUNCTION check_tenant_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.check_tenant_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text) FROM PUBLIC;
@@ -5684,13 +5725,13 @@ REVOKE ALL ON FUNCTION private.recompute_usage_metrics(p_from timestamp with tim
 GRANT ALL ON FUNCTION private.recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION private.recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone) TO service_role;
 
+-- Name: FUNCTION record_all_events(p_tenant_id uuid, p_subject text, p_events jsonb, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.record_all_events(p_tenant_id uuid, p_subject text, p_events jsonb, p_at timestamp with time zone) FROM PUBLIC;
+
 -- Name: FUNCTION record_events(p_tenant_id uuid, p_subject text, p_events jsonb, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.record_events(p_tenant_id uuid, p_subject text, p_events jsonb, p_at timestamp with time zone) FROM PUBLIC;
-
--- Name: FUNCTION record_one_event(p_tenant_id uuid, p_subject text, p_event jsonb, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
-
-REVOKE ALL ON FUNCTION private.record_one_event(p_tenant_id uuid, p_subject text, p_event jsonb, p_at timestamp with time zone) FROM PUBLIC;
 
 -- Name: FUNCTION record_usage(p_tenant_id uuid, p_events jsonb); Type: ACL; Schema: private; Owner: -
 
@@ -5813,6 +5854,10 @@ REVOKE ALL ON FUNCTION private.window_end(p_period public.quota_period, p_start 
 -- Name: FUNCTION window_start(p_period public.quota_period, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.window_start(p_period public.quota_period, p_at timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION windows_after(p_windows private.quota_window[], p_amount bigint); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.windows_after(p_windows private.quota_window[], p_amount bigint) FROM PUBLIC;
 
 -- Name: FUNCTION windows_seen(p_windows private.quota_window[]); Type: ACL; Schema: private; Owner: -
 

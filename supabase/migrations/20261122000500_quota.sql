@@ -590,6 +590,20 @@ end
 $$;
 revoke all on function private.quota_holds(private.quota_window[], bigint) from public, anon, authenticated, service_role;
 
+-- Windows when p_amount more is used.
+create function private.windows_after(p_windows private.quota_window[], p_amount bigint) returns private.quota_window[]
+language plpgsql immutable set search_path = '' as $$
+begin
+  return case when p_amount = 0 then p_windows else array(
+    select row(
+      w.period, w.subject, w.limit_value, w.cap, w.enforcement, w.is_override, w.window_start, w.used + p_amount, w.sample_rate
+    )::private.quota_window
+    from unnest(p_windows) w
+  ) end;
+end
+$$;
+revoke all on function private.windows_after(private.quota_window[], bigint) from public, anon, authenticated, service_role;
+
 -- Takes amounts for one subject, as many as fit, in order: each from every window of the metric, or from none. It answers
 -- each as if it had been asked for by itself.
 create function private.take_quota(p_tenant_id uuid, p_metric text, p_subject text, p_amounts bigint[])
@@ -632,8 +646,6 @@ begin
     v_take.windows := array[]::private.quota_window[];
     v_is_taken := true;
     exit when v_grants = 0;
-    -- What is granted in part is judged by what nobody gives back meanwhile.
-    continue when v_round = 1 and v_grants < cardinality(p_amounts);
 
     foreach v_window in array v_windows loop
       for v_attempt in 1..2 loop
@@ -674,9 +686,8 @@ begin
 
   v_take.is_loss_tolerable := true;
   if v_grants > 0 then
-    v_windows := v_take.windows;
-    v_tightest := private.tightest_window(v_windows, 0, true);
-    foreach v_window in array v_windows loop
+    v_tightest := private.tightest_window(v_take.windows, 0, true);
+    foreach v_window in array v_take.windows loop
       v_take.is_loss_tolerable := v_take.is_loss_tolerable and v_window.period in ('minute', 'hour');
     end loop;
   end if;
@@ -689,20 +700,18 @@ begin
       if (v_answer.reason is not null and v_window.used - v_amount <= v_window.limit_value)
         or (v_window.sample_rate > 0 and random() < v_window.sample_rate)
       then
-        v_answer.decision_id := private.write_receipt(p_tenant_id, p_metric, v_amount, v_answer, v_window, v_windows, false);
+        v_answer.decision_id := private.write_receipt(
+          p_tenant_id, p_metric, v_amount, v_answer, v_window,
+          private.windows_after(v_take.windows, v_running - v_take.taken), false
+        );
         v_take.is_loss_tolerable := false;
       end if;
       v_denied_amount := null;
     else
       v_denials := v_denials + 1;
       if v_amount is distinct from v_denied_amount then
-        v_take.denied_by := case when v_running = v_take.taken then v_windows else array(
-          select row(
-            w.period, w.subject, w.limit_value, w.cap, w.enforcement, w.is_override, w.window_start,
-            w.used - v_take.taken + v_running, w.sample_rate
-          )::private.quota_window
-          from unnest(v_windows) w
-        ) end;
+        -- By the windows as they were looked at: others may have given back since, and then nothing would be full.
+        v_take.denied_by := private.windows_after(v_windows, v_running);
         v_denial := private.deny_quota(p_tenant_id, p_metric, v_amount, v_take.denied_by);
         v_denied_amount := v_amount;
         v_take.is_loss_tolerable := v_take.is_loss_tolerable and not v_denial.is_new;
@@ -784,6 +793,9 @@ begin
         p_tenant_id, p_keys[v_i], p_metric, p_amounts[v_i], p_subject, v_is_reservation
       );
       v_answers[v_i] := v_replay;
+      if p_amounts[v_i] <> p_amounts[array_position(p_keys, p_keys[v_i])] then
+        perform private.raise_error(409, 'idempotency_key_reused', 'This idempotency key was used for another request.');
+      end if;
       continue when v_replay.allowed or p_keys[v_i] = any (v_keys);
       v_keys := v_keys || p_keys[v_i];
     end if;
@@ -1017,6 +1029,7 @@ declare
   v_windows private.quota_window[];
   v_answer public.quota_answer;
   v_answers public.quota_answer[] := array[]::public.quota_answer[];
+  v_taken public.quota_answer[] := array[]::public.quota_answer[];
   v_granted public.reservation_answer;
   v_is_denied boolean;
   v_group record;
@@ -1079,15 +1092,23 @@ begin
             p_tenant_id, v_item.metric, v_item.subject, v_item.amounts, v_item.keys
           ))[1];
           if not v_granted.allowed then
+            v_windows := private.quota_windows(p_tenant_id, v_item.metric, v_item.subject);
             raise exception using errcode = 'MB001';
           end if;
-          v_answers[v_item.index] := private.without_reservation(v_granted);
+          v_taken[v_item.index] := private.without_reservation(v_granted);
         end loop;
       end loop;
-      return query select * from unnest(v_answers);
+      return query select * from unnest(v_taken);
       return;
     exception when sqlstate 'MB001' then
-      null; -- somebody took it between the look and the take: nothing is taken, and the next look says what is full
+      -- Somebody took it between the look and the take, or an item for another subject did. Nothing is taken now.
+      if exists (select from unnest(v_windows) w where v_item.amounts[1] > w.cap - w.used) then
+        v_answers[v_item.index] :=
+          (private.deny_quota(p_tenant_id, v_item.metric, v_item.amounts[1], v_windows)).answer;
+        perform private.count_denials(p_tenant_id, v_item.metric, 1);
+        return query select * from unnest(v_answers);
+        return;
+      end if;
     end;
   end loop;
   perform private.raise_error(503, 'quota_contended', 'The quota changes faster than it can be read; try again.');
@@ -1271,7 +1292,9 @@ begin
     p_event := private.with_amount(v_reservation.event, v_metric, p_actual);
   end if;
   if p_event is not null then
-    perform private.record_one_event(v_tenant_id, v_subject, p_event, private.tenant_now(v_tenant_id));
+    perform private.record_all_events(
+      v_tenant_id, v_subject, jsonb_build_array(p_event), private.tenant_now(v_tenant_id)
+    );
   end if;
 
   v_windows := private.quota_windows(v_tenant_id, v_metric, v_subject);

@@ -411,11 +411,11 @@ end
 $$;
 revoke all on function private.check_event(jsonb, timestamptz) from public, anon, authenticated, service_role;
 
--- Records the event that belongs to something else, such as a settled reservation; PT400 where a batch would reject it.
-create function private.record_one_event(p_tenant_id uuid, p_subject text, p_event jsonb, p_at timestamptz) returns void
+-- Records events that belong to something else, such as a settled reservation; PT400 where a batch would reject one.
+create function private.record_all_events(p_tenant_id uuid, p_subject text, p_events jsonb, p_at timestamptz) returns void
 language plpgsql volatile security definer set search_path = '' as $$
 declare
-  v_answer public.record_usage_answer := private.record_events(p_tenant_id, p_subject, jsonb_build_array(p_event), p_at);
+  v_answer public.record_usage_answer := private.record_events(p_tenant_id, p_subject, p_events, p_at);
   v_fault jsonb := v_answer.rejected -> 0;
 begin
   if v_fault is not null then
@@ -425,7 +425,7 @@ begin
   end if;
 end
 $$;
-revoke all on function private.record_one_event(uuid, text, jsonb, timestamptz)
+revoke all on function private.record_all_events(uuid, text, jsonb, timestamptz)
   from public, anon, authenticated, service_role;
 
 create function private.record_usage(p_tenant_id uuid, p_events jsonb) returns public.record_usage_answer

@@ -101,6 +101,19 @@ $$;
 revoke all on function private.raise_denial(uuid, text, bigint, private.quota_window[])
   from public, anon, authenticated, service_role;
 
+-- PT400 where a row comes to something that cannot be counted.
+create function private.check_sums(p_sums private.metered_sum[]) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  if exists (select from unnest(p_sums) s where s.lowest < 0 or abs(s.amount) > 9007199254740991) then
+    perform private.raise_error(
+      400, 'invalid_amount', 'What a metered row comes to is an integer of 0 or more, and a statement at most 9007199254740991.'
+    );
+  end if;
+end
+$$;
+revoke all on function private.check_sums(private.metered_sum[]) from public, anon, authenticated, service_role;
+
 -- Counts sums: takes what is positive, from each tenant all or nothing, and gives back what is negative.
 create function private.take_metered(p_metric text, p_sums private.metered_sum[]) returns void
 language plpgsql volatile security definer set search_path = '' as $$
@@ -109,11 +122,9 @@ declare
   v_sum private.metered_sum;
   v_take private.quota_take;
 begin
-  if exists (select from unnest(p_sums) s where s.lowest < 0) then
-    perform private.raise_error(400, 'invalid_amount', 'What a metered row comes to is an integer of 0 or more.');
-  end if;
+  perform private.check_sums(p_sums);
   for v_group in
-    select s.tenant_id, array_agg(s order by s.subject) as sums, array_agg(s.subject) as subjects, max(s.amount) as most
+    select s.tenant_id, array_agg(s order by s.amount > 0, s.subject) as sums, array_agg(s.subject) as subjects, max(s.amount) as most
     from unnest(p_sums) s where s.amount <> 0 group by s.tenant_id order by s.tenant_id
   loop
     -- What only gives back goes in their order anyway, and its tenant may be gone.
@@ -131,9 +142,6 @@ begin
           -v_sum.amount::bigint
         );
         continue;
-      end if;
-      if v_sum.amount > 9007199254740991 then
-        perform private.raise_error(400, 'invalid_amount', 'A statement takes at most 9007199254740991.');
       end if;
       v_take := private.take_quota(v_sum.tenant_id, p_metric, v_sum.subject, array[v_sum.amount::bigint]);
       if not (v_take.answers[1]).allowed then
@@ -162,6 +170,7 @@ begin
     perform private.take_metered(p_meter.metric, v_sums);
     return;
   end if;
+  perform private.check_sums(v_sums);
   foreach v_sum in array coalesce(v_sums, '{}') loop
     perform private.add_quota(
       v_sum.tenant_id, p_meter.metric,
@@ -206,7 +215,7 @@ begin
        group by r.tenant_id, r.chunk
        order by r.tenant_id', private.metered_rows(v_meter, 'new_rows')
     ) using v_meter.event_type, v_meter.table_id::text, v_meter.metric loop
-      perform private.record_events(
+      perform private.record_all_events(
         v_batch.tenant_id, null, v_batch.events, private.tenant_now(v_batch.tenant_id)
       );
     end loop;
@@ -232,7 +241,7 @@ begin
   for v_trigger in
     select t.tgname from pg_catalog.pg_trigger t
     where t.tgrelid = p_table and t.tgfoid = 'private.meter_rows'::regproc
-      and t.tgname ~ ('_' || p_metric || '$')
+      and t.tgargs = convert_to(p_metric, 'UTF8') || '\x00'
   loop
     execute format('drop trigger %I on %s', v_trigger, p_table);
   end loop;
@@ -266,19 +275,19 @@ begin
   v_meter.tenant := p_tenant;
   v_meter.subject := coalesce(p_subject, case v_kind when 'gauge' then '''''' else 'auth.uid()' end);
   v_meter.row_key := coalesce((
-    select format('concat_ws('','', %s)', string_agg(format('%I', a.attname), ', ' order by k.ordinal))
+    select 'concat_ws('','', ' || string_agg(format('%I', a.attname), ', ' order by k.ordinal) || ')'
     from pg_catalog.pg_index i
     cross join lateral unnest(i.indkey::int2[]) with ordinality k (attnum, ordinal)
     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-    where i.indrelid = p_table and i.indisprimary
-    having count(*) > 0
+    where i.indrelid = p_table and i.indisprimary and k.ordinal <= i.indnkeyatts
   ), 'null');
   if v_kind = 'counter' then
     v_meter.event_type := coalesce(
       p_event_type, (select e.id from public.usage_event_types e where e.metric = p_metric order by e.id limit 1)
     );
   end if;
-  execute private.metered_rows(v_meter, p_table::text) || ' limit 0'; -- whether the expressions are valid
+  -- Whether the expressions are valid, and so where the triggers will use them.
+  execute private.metered_rows(v_meter, format('(select * from %s limit 0) as new_rows', p_table));
   insert into private.metered_tables select v_meter.*;
 
   -- A trigger that sees the rows of a statement is for one kind of statement.
@@ -332,9 +341,10 @@ begin
   for v_condition in
     select string_agg(format('t.%1$I = ($1).%1$I', a.attname), ' and ')
     from pg_catalog.pg_index i
-    cross join lateral unnest(i.indkey::int2[]) k (attnum)
+    cross join lateral unnest(i.indkey::int2[]) with ordinality k (attnum, ordinal)
     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
     where i.indrelid = p_table and i.indisunique and i.indpred is null and i.indexprs is null
+      and k.ordinal <= i.indnkeyatts
     group by i.indexrelid
   loop
     execute format('select exists (select from %s t where %s)', p_table, v_condition) into v_is_known using p_row;

@@ -69,6 +69,27 @@ begin
 end
 $$;
 
+-- A time in the middle of a day and of a month, so that no window ends in a test that does not mean it.
+create function tests.noon() returns timestamptz language sql stable as $$
+  select date_trunc('month', now(), 'UTC') + interval '1 month 9 days 12 hours'
+$$;
+-- Sets a tenant's test clock so much after it.
+create function tests.set_clock(p_tenant text, p_after interval default '0') returns void language sql as $$
+  update public.tenants set clock_offset = tests.noon() + p_after - now() where id = tests.tenant_id(p_tenant)
+$$;
+-- The DETAIL with which a statement fails for whoever is acting.
+create function tests.detail_of(p_statement text) returns jsonb language plpgsql as $$
+declare
+  v_detail text;
+begin
+  execute p_statement;
+  return null;
+exception when others then
+  get stacked diagnostics v_detail = pg_exception_detail;
+  return nullif(v_detail, '')::jsonb;
+end
+$$;
+
 -- Random events of 20 days, some of which share a second, a session or a type.
 create function tests.random_events(p_count int) returns table (i int, event jsonb) language sql as $$
   select r.i, jsonb_strip_nulls(jsonb_build_object(

@@ -1,54 +1,63 @@
 begin;
-select plan(7);
+select plan(8);
 
 create temp view executables as
 select n.nspname, p.proname, r.rolname
 from pg_proc p
 join pg_namespace n on n.oid = p.pronamespace
 cross join (values ('anon'), ('authenticated'), ('service_role')) as r (rolname)
-where n.nspname in ('public', 'private') and has_function_privilege(r.rolname, p.oid, 'execute')
+where n.nspname in ('public', 'private', 'meter') and has_function_privilege(r.rolname, p.oid, 'execute')
   and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e');
 
 select is_empty(
   $$ select p.oid::regprocedure
      from pg_proc p cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-     where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace) and a.grantee = 0 $$,
+     where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace, 'meter'::regnamespace) and a.grantee = 0 $$,
   'nothing is executable by everyone'
 );
 select set_eq(
   $$ select proname::text from executables where nspname = 'private' and rolname = 'anon' $$,
-  array['release_reservation', 'settle_reservation'],
-  'anon executes only what an id authorises'
+  array['admits', 'extend_reservation', 'release_reservation', 'settle_reservation', 'settle_reservations'],
+  'anon executes only what an id authorises, and what a policy asks'
 );
 select set_eq(
   $$ select proname::text from executables where nspname = 'private' and rolname = 'authenticated' $$,
   array[
-    'check_tenant_quota', 'consume_quota', 'create_tenant', 'get_multi_tenant_stats', 'get_quota_status',
-    'get_tenant_events', 'get_tenant_usage', 'get_tenants_exceeding_quota', 'get_today_usage', 'get_top_consumers',
-    'has_permission', 'is_platform_admin', 'recompute_usage_metrics', 'record_usage', 'release_reservation',
-    'reserve_quota', 'set_custom_quota', 'settle_reservation', 'tenant_ids_with'
+    'admits', 'check_tenant_quota', 'clear_custom_quota', 'consume_quota', 'consume_quota_batch',
+    'consume_quota_batches', 'consume_quotas', 'create_tenant', 'explain_decision', 'extend_reservation',
+    'get_multi_tenant_stats', 'get_quota_checks', 'get_quota_status', 'get_rate_limit_usage', 'get_tenant_events',
+    'get_tenant_usage', 'get_tenants_exceeding_quota', 'get_today_usage', 'get_top_consumers', 'has_permission',
+    'is_platform_admin', 'recompute_usage_metrics', 'record_usage', 'release_reservation', 'reserve_quota',
+    'reset_quota_counter', 'set_custom_quota', 'settle_reservation', 'settle_reservations', 'tenant_ids_with'
   ],
   'a signed-in user executes what wrappers and policies call'
 );
 select set_eq(
   $$ select proname::text from executables where nspname = 'private' and rolname = 'service_role' $$,
   array[
-    'aggregate_usage_metrics', 'check_tenant_quota', 'cleanup_old_realtime_events', 'consume_quota', 'create_tenant',
-    'get_multi_tenant_stats', 'get_quota_status', 'get_tenant_events', 'get_tenant_usage',
-    'get_tenants_exceeding_quota', 'get_today_usage', 'get_top_consumers', 'recompute_usage_metrics', 'record_usage',
-    'release_reservation', 'reserve_quota', 'set_custom_quota', 'settle_reservation'
+    'admits', 'aggregate_usage_metrics', 'check_tenant_quota', 'cleanup_old_realtime_events', 'clear_custom_quota',
+    'consume_quota', 'consume_quota_batch', 'consume_quota_batches', 'consume_quotas', 'create_tenant',
+    'explain_decision', 'extend_reservation', 'get_multi_tenant_stats', 'get_quota_checks', 'get_quota_status',
+    'get_rate_limit_usage', 'get_tenant_events', 'get_tenant_usage', 'get_tenants_exceeding_quota', 'get_today_usage',
+    'get_top_consumers', 'recompute_usage_metrics', 'record_usage', 'release_reservation', 'reserve_quota',
+    'reset_quota_counter', 'set_custom_quota', 'settle_reservation', 'settle_reservations'
   ],
   'the service role executes what wrappers call'
 );
 -- A project's default privileges give every new function of `public` to anon.
 select set_eq(
   $$ select proname::text from executables where nspname = 'public' and rolname = 'anon' $$,
-  array['release_reservation', 'settle_reservation'],
+  array['extend_reservation', 'release_reservation', 'settle_reservation', 'settle_reservations'],
   'anon has no wrapper by default'
+);
+select set_eq(
+  $$ select proname::text, rolname from executables where nspname = 'meter' $$,
+  $$ values ('admits', 'anon'), ('admits', 'authenticated'), ('admits', 'service_role') $$,
+  'only a migration attaches a meter'
 );
 select is_empty(
   $$ select w.proname, w.rolname from executables w
-     where w.nspname = 'public'
+     where w.nspname <> 'private'
        and not exists (
          select from executables p where p.nspname = 'private' and p.proname = w.proname and p.rolname = w.rolname
        ) $$,
@@ -57,9 +66,9 @@ select is_empty(
 select is_empty(
   $$ select p.proname, p.rolname from executables p
      where p.nspname = 'private'
-       and exists (select from pg_proc where pronamespace = 'public'::regnamespace and proname = p.proname)
+       and exists (select from pg_proc where pronamespace in ('public'::regnamespace, 'meter'::regnamespace) and proname = p.proname)
        and not exists (
-         select from executables w where w.nspname = 'public' and w.proname = p.proname and w.rolname = p.rolname
+         select from executables w where w.nspname <> 'private' and w.proname = p.proname and w.rolname = p.rolname
        ) $$,
   'and the other way round'
 );

@@ -1,25 +1,27 @@
 begin;
-select plan(10);
+select plan(13);
 
 select tests.create_tenant('acme', 'trial');
 select record_usage(tests.tenant_id('acme'),
   '[{"event_id": "a", "event_type": "chat_message", "metadata": {"session_id": "s"}}]');
 select aggregate_usage_metrics();
 select record_usage(tests.tenant_id('acme'), '[{"event_id": "b", "event_type": "search"}]');
+select consume_quota(tests.tenant_id('acme'), 'tokens', 10001);
 create temp table calls as select * from unnest(array[
   'check_tenant_quota(tests.tenant_id(''acme''), ''tokens'')', 'get_quota_status(tests.tenant_id(''acme''))',
   'get_tenant_usage(tests.tenant_id(''acme''), ''-infinity'', ''infinity'')', 'get_today_usage(tests.tenant_id(''acme''))',
   'get_tenant_events(tests.tenant_id(''acme''))', 'get_top_consumers(''tokens'')', 'get_multi_tenant_stats()',
-  'get_tenants_exceeding_quota()'
+  'get_tenants_exceeding_quota()', 'get_quota_checks(tests.tenant_id(''acme''))',
+  'get_rate_limit_usage(tests.tenant_id(''acme''))', 'explain_decision((select id from public.quota_decisions))'
 ]) call;
 
 select is_empty(
-  $$ select proname from pg_proc where pronamespace = 'public'::regnamespace and proname ~ '^(get|check)_'
+  $$ select proname from pg_proc where pronamespace = 'public'::regnamespace and proname ~ '^(get|check|explain)_'
      and provolatile <> 's' $$,
   'what only reads says so'
 );
 select is_empty(
-  $$ select proname from pg_proc where pronamespace = 'public'::regnamespace and proname ~ '^(get|check)_'
+  $$ select proname from pg_proc where pronamespace = 'public'::regnamespace and proname ~ '^(get|check|explain)_'
        and not exists (select from calls where call ~ ('^' || proname || '\(')) $$,
   'all of these'
 );

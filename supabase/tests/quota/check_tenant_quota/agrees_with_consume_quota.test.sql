@@ -9,7 +9,7 @@ values (tests.tenant_id('acme'), 'tokens', 'day', 0), (tests.tenant_id('acme'), 
 select tests.act_as_user('ann');
 select consume_quota(tests.tenant_id('acme'), 'analysis_runs', 15);
 
--- Granted, denied, excluded, unlimited and not limited; a window's numbers are as they stand before the take.
+-- Granted, denied, excluded, unlimited and a gauge without a limit; a window's numbers are as they stand before the take.
 create temp table checked as
 select a.amount, c.*
 from (values ('analysis_runs', 5), ('analysis_runs', 6), ('tokens', 1), ('embeddings', 9), ('seats', 9)) as a (metric, amount)
@@ -21,7 +21,7 @@ select results_eq(
        ('analysis_runs', 5, true, 'day', 20::bigint, 15::bigint, 5::bigint, null, null::uuid),
        ('analysis_runs', 6, false, 'day', 20, 15, 5, 'quota_exceeded', null),
        ('embeddings', 9, true, 'none', null, 0, null, null, null),
-       ('seats', 9, true, null, null, null, null, null, null),
+       ('seats', 9, true, 'none', null, 0, null, null, null),
        ('tokens', 1, false, 'day', 0, 0, 0, 'not_included', null) $$,
   'says what would be answered'
 );

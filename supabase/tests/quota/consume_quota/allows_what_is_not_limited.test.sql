@@ -1,14 +1,32 @@
 begin;
-select plan(5);
+select plan(8);
 
 select tests.create_tenant('acme', 'trial');
 select tests.create_tenant('corp', 'enterprise');
 
 select is(
-  (select row(c.*)::text from consume_quota(tests.tenant_id('acme'), 'seats', 1000) c), '(t,seats,,,,,,,)',
+  (select row(c.*)::text from consume_quota(tests.tenant_id('acme'), 'executions', 1000) c), '(t,executions,,,,,,,)',
   'a metric without a limit is allowed'
 );
 select is_empty('select from private.quota_counters', 'and not counted');
+select tests.act_as_service_role();
+select is(
+  (select (allowed, period, limit_value, used, remaining, reason)::text
+   from consume_quota(tests.tenant_id('acme'), 'seats', 3, 'u1')),
+  '(t,none,,3,,)', 'a gauge without a limit is allowed'
+);
+select consume_quota(tests.tenant_id('acme'), 'seats', 2);
+select tests.act_as_owner();
+select results_eq(
+  'select subject, used, window_start from private.quota_counters order by subject',
+  $$ values ('', 5::bigint, '-infinity'::timestamptz), ('u1', 3, '-infinity') $$,
+  'and counted, of the tenant and of the subject'
+);
+select set_custom_quota(tests.tenant_id('acme'), 'seats', 6);
+select is(
+  (select (allowed, used, remaining)::text from consume_quota(tests.tenant_id('acme'), 'seats', 2)), '(f,5,1)',
+  'so that a limit which comes later finds it right'
+);
 
 select is(
   (select (allowed, period, limit_value, used, remaining, reason)::text

@@ -19,8 +19,8 @@ insert into public.quota_decisions
   (tenant_id, metric, period, subject, amount, allowed, used, limit_value, window_start, windows, plan_id)
 select tests.tenant_id('t' || i), 'analysis_runs', 'day', '', 1, false, j, 1, now(), '[]', 'startup'
 from generate_series(1, 2000) i, generate_series(1, 10) j;
-insert into private.quota_reservations (tenant_id, metric, subject, amount, windows, expires_at)
-select tests.tenant_id('t' || i), 'analysis_runs', '', 1, '{}', now()
+insert into private.quota_reservations (tenant_id, metric, subject, amount, holds, ttl, expires_at)
+select tests.tenant_id('t' || i), 'analysis_runs', '', 1, '{}', '5 minutes', now()
 from generate_series(1, 2000) i, generate_series(1, 10) j;
 analyze public.tenants, public.memberships, private.quota_counters, private.quota_grants, public.quota_decisions,
   private.quota_reservations;

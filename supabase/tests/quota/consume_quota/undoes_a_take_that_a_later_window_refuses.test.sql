@@ -1,5 +1,5 @@
 begin;
-select plan(4);
+select plan(6);
 
 select tests.create_tenant('acme', 'startup');
 select consume_quota(tests.tenant_id('acme'), 'analysis_runs', 4, 'u1');
@@ -26,6 +26,20 @@ select is((select used from private.quota_counters where period = 'month'), 200:
 select is(
   (select (allowed, reason, used, windows -> 0 ->> 'used')::text from public.quota_decisions), '(f,quota_exceeded,200,4)',
   'the receipt has the counters as they were left'
+);
+
+-- With more windows before the one that refuses: the hour's is the first, in which a grant is counted.
+insert into public.tenant_limits (tenant_id, metric, period, per, limit_value)
+values (tests.tenant_id('acme'), 'analysis_runs', 'hour', 'subject', 100);
+update private.quota_counters set used = 4 where period = 'month';
+select consume_quota(tests.tenant_id('acme'), 'analysis_runs', 3, 'u1');
+select results_eq(
+  'select period::text, used from private.quota_counters c order by c.period',
+  $$ values ('hour', 0::bigint), ('day', 4), ('month', 200) $$, 'gives back to all that it had taken from'
+);
+select results_eq(
+  'select period::text, allowed from private.quota_counters c order by c.period',
+  $$ values ('hour', 0::bigint), ('day', 1), ('month', 0) $$, 'and is no grant in any'
 );
 
 select * from finish();

@@ -10,8 +10,8 @@ select tests.tenant_id('acme'), name, 'tokens', 1, '', row(true, 'tokens', 'day'
   now() - interval '48 hours' - over
 from age;
 insert into private.quota_reservations
-  (tenant_id, metric, subject, amount, windows, status, expires_at, created_at, closed_at)
-select tests.tenant_id('acme'), 'tokens', name, 1, '{}', status, now() - interval '50 days', now() - interval '60 days',
+  (tenant_id, metric, subject, amount, holds, ttl, status, expires_at, created_at, closed_at)
+select tests.tenant_id('acme'), 'tokens', name, 1, '{}', '5 minutes', status, now() - interval '50 days', now() - interval '60 days',
   case when status <> 'open' then now() - interval '48 hours' - over end
 from age, unnest(array['open', 'settled', 'released', 'expired']) status;
 insert into public.quota_decisions

@@ -8,8 +8,9 @@ create function pg_temp.record(p_tenant text, p_at timestamptz, p_tokens int) re
   )))
 $$;
 create function pg_temp.stats(p_type text, p_rows int default 100) returns text language sql as $$
-  select string_agg(t.name || ': ' || s.total_tokens_used, ', ') from get_multi_tenant_stats(p_type, p_rows) s
-    join public.tenants t on t.id = s.tenant_id
+  select string_agg(t.name || ': ' || s.total_tokens_used, ', ' order by s.ordinality)
+  from get_multi_tenant_stats(p_type, p_rows) with ordinality s
+  join public.tenants t on t.id = s.tenant_id
 $$;
 
 select is(pg_temp.stats('daily'), null, 'nobody used anything');

@@ -4,12 +4,12 @@ select plan(10);
 create temp view wrappers as
 select p.*
 from pg_proc p
-where p.pronamespace = 'public'::regnamespace
+where p.pronamespace in ('public'::regnamespace, 'meter'::regnamespace)
   and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e');
 
 select set_has(
   'select proname::text from wrappers',
-  $$ values ('create_tenant'), ('consume_quota'), ('record_usage'), ('settle_reservation') $$,
+  $$ values ('create_tenant'), ('consume_quota'), ('record_usage'), ('settle_reservation'), ('admits'), ('attach'), ('detach') $$,
   'the lint sees the functions'
 );
 select is_empty(
