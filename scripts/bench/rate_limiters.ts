@@ -3,10 +3,10 @@ import { RateLimiterPostgres } from "rate-limiter-flexible";
 import { QuotaCoalescer } from "../../src/quota_coalescer.ts";
 import { type Comparison, compare } from "./compare.ts";
 
-const CALLERS = 64;
+const CALLERS = 256;
 const CONNECTIONS = 16;
 const TENANTS = 1_000;
-const CALLS = 4_000;
+const CALLS = 5_120;
 const PLENTY = 1e12;
 
 /** What each metric is here; all limits are overrides. */
