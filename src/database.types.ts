@@ -828,6 +828,16 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      count_request: {
+        Args: { tenant_id: string };
+        Returns: Database["public"]["CompositeTypes"]["quota_answer"][];
+        SetofOptions: {
+          from: "*";
+          to: "quota_answer";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       create_tenant: {
         Args: { name: string; plan_id?: string };
         Returns: {

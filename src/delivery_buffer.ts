@@ -258,8 +258,11 @@ function toJson<Item>(item: Item): Item {
 const FINAL_REASONS = new Set([
   "tenant_not_found",
   "metric_not_found",
+  "counted_by_table",
   "idempotency_key_reused",
   "invalid_amount",
+  "invalid_idempotency_key",
+  "invalid_subject",
 ]);
 
 /** Whether sending the same again could not end otherwise: what it says is no data (SQLSTATE 22…), too large, or for nothing there is. */

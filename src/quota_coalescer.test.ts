@@ -1,5 +1,11 @@
 import { expect, test } from "vitest";
-import { InvalidRequestError, PermissionError, UnavailableError } from "./errors.ts";
+import {
+  InvalidRequestError,
+  MeterbaseError,
+  NotFoundError,
+  PermissionError,
+  UnavailableError,
+} from "./errors.ts";
 import { QuotaCoalescer, type Take } from "./quota_coalescer.ts";
 
 /** A database whose calls are answered when the test says so, with the amounts that they ask. */
@@ -120,4 +126,40 @@ test("an outage, and a session that has ended, fail all of a call at once", asyn
     expect(await outcomes).toMatchObject([{ reason: error }, { reason: error }]);
     expect(calls).toHaveLength(1);
   }
+});
+
+test("what the database may have carried out is not sent again", async () => {
+  const unreadable = new MeterbaseError("unexpected_answer", 200, "what?");
+  const { calls, take } = database(4, () => unreadable);
+  const outcomes = Promise.allSettled([take("tokens", 1), take("tokens", 2)]);
+  await settled();
+  calls[0]?.end();
+  expect(await outcomes).toMatchObject([{ reason: unreadable }, { reason: unreadable }]);
+  expect(calls).toHaveLength(1);
+});
+
+test("what is wrong with a counter fails all who ask for it, and nobody else", async () => {
+  const unknown = new NotFoundError("metric_not_found", 404, "no");
+  const fault = (takes: Take[]) => (takes.some(({ metric }) => metric === "naps") ? unknown : undefined);
+  const { calls, take } = database(1, fault);
+  const outcomes = Promise.allSettled([...Array(50).fill("naps"), "tokens"].map((metric) => take(metric, 1)));
+  for (let i = 0; i < 4; i++) {
+    await settled();
+    for (const call of calls) call.end();
+  }
+  expect((await outcomes).map(({ status }) => status)).toEqual([...Array(50).fill("rejected"), "fulfilled"]);
+  expect(calls).toHaveLength(3);
+});
+
+test("a counter that always has callers does not keep the others waiting", async () => {
+  const { calls, take } = database(1);
+  for (let i = 0; i < 3_000; i++) void take("hot", 1);
+  await settled();
+  const cold = take("cold", 7);
+  for (let i = 0; i < 2; i++) {
+    calls.at(-1)?.end();
+    await settled();
+  }
+  calls.at(-1)?.end();
+  expect(await cold).toBe(7);
 });

@@ -1,4 +1,4 @@
-import { MeterbaseError, UnavailableError } from "./errors.ts";
+import { MeterbaseError } from "./errors.ts";
 
 /** What one caller asks of a quota. */
 export interface Take {
@@ -78,7 +78,8 @@ export class QuotaCoalescer<Answer> {
       const own = this.#waiting.get(key) ?? [];
       keys.push(key);
       waiters.push(...own.splice(0, MAX_TAKES - waiters.length));
-      if (own.length === 0) this.#waiting.delete(key);
+      this.#waiting.delete(key);
+      if (own.length > 0) this.#waiting.set(key, own); // behind the others
       if (waiters.length === MAX_TAKES) break;
     }
     return [keys, waiters];
@@ -95,17 +96,20 @@ export class QuotaCoalescer<Answer> {
 
   /** What one caller asks wrongly must not fail the others: a refused call is tried again in halves. */
   async #deliver(waiters: Waiter<Answer>[]): Promise<void> {
+    const groups = grouped(waiters);
     try {
-      const answers = await this.#send(grouped(waiters));
+      const answers = await this.#send(groups);
       waiters.forEach(({ resolve }, i) => {
         resolve(answers[i] as Answer);
       });
     } catch (error) {
-      if (waiters.length === 1 || !isOfOneCaller(error)) {
+      const parts = groups.length > 1 ? groups.length : waiters.length;
+      if (parts === 1 || !isOfOne(error, groups.length)) {
         for (const { reject } of waiters) reject(error);
         return;
       }
-      const middle = Math.ceil(waiters.length / 2);
+      const half = groups.slice(0, Math.ceil(groups.length / 2)).flat().length;
+      const middle = groups.length > 1 ? half : Math.ceil(waiters.length / 2);
       await this.#deliver(waiters.slice(0, middle));
       await this.#deliver(waiters.slice(middle));
     }
@@ -122,6 +126,11 @@ function grouped(waiters: Pick<Waiter<never>, "key" | "take">[]): TakeGroup[] {
   return groups;
 }
 
-/** Whether one caller's request may be what was refused; if not, the answer is the same for all of them. */
-const isOfOneCaller = (error: unknown) =>
-  error instanceof MeterbaseError && !(error instanceof UnavailableError) && error.status !== 401;
+/** What is wrong with a counter, whoever asks for it. */
+const OF_A_GROUP = new Set(["metric_not_found", "tenant_not_found", "permission_denied", "counted_by_table"]);
+
+/** Whether the database refused, and may have refused one of them alone. What it may have carried out is not sent again. */
+const isOfOne = (error: unknown, groups: number) =>
+  error instanceof MeterbaseError &&
+  [400, 403, 404, 409, 413].includes(error.status) &&
+  (groups > 1 || !OF_A_GROUP.has(error.code));

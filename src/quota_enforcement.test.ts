@@ -136,3 +136,31 @@ test("misuse is an error, whatever the failure mode", async () => {
     code: "invalid_amount",
   });
 });
+
+test("a key that is there but undefined is none: the second try has one all the same", async () => {
+  db.state.losesAnswers = 1;
+  await enforcer().enforce("t", { metric: "tokens", idempotencyKey: undefined as never });
+  expect(new Set(db.calls).size).toBe(1);
+  expect(db.calls[0]).toMatch(/^[0-9a-f-]{36}$/);
+});
+
+test("during an outage, callers are not kept waiting one after the other", async () => {
+  vi.useFakeTimers();
+  db.state.isAway = true;
+  const mb = enforcer();
+  await mb.enforce("t", { metric: "executions" });
+  const asked = db.calls.length;
+  await mb.enforce("t", { metric: "executions" });
+  expect(db.calls).toHaveLength(asked);
+  vi.advanceTimersByTime(2_000);
+  db.state.isAway = false;
+  expect(await mb.enforce("t", { metric: "executions" })).toMatchObject({ allowed: true, reason: null });
+  vi.useRealTimers();
+});
+
+test("what an earlier process kept is taken when the next one starts", async () => {
+  const item = { metric: "tokens", amount: 3, idempotencyKey: "kept" };
+  const journal = { load: async () => [{ tenantId: "t", item }], save: async () => {} };
+  enforcer({ offline: { journal } });
+  await vi.waitFor(() => expect(Object.fromEntries(db.taken)).toEqual({ kept: 3 }));
+});

@@ -36,6 +36,10 @@ const DELIVERED: Record<string, Metric> = {
   embeddings: { failure_mode: "open", default_period: "day" },
 };
 const REFRESH_MS = 5 * 60_000;
+/** A first try that failed sooner was cut off, and a second may succeed at once. */
+const RETRY_WITHIN_MS = 1_000;
+/** For so long after a failure nobody asks again, so that an outage does not slow every caller down. */
+const AWAY_MS = 2_000;
 
 /** Takes of quota that are decided even while the database is away. */
 export class Enforcer {
@@ -45,6 +49,7 @@ export class Enforcer {
   readonly #offline: DeliveryBuffer<OfflineTake>;
   #metrics = DELIVERED;
   #refreshAt = 0;
+  #awayUntil = 0;
 
   constructor(
     client: Client,
@@ -55,6 +60,7 @@ export class Enforcer {
     this.#quota = quota;
     this.#failureModes = failureModes;
     this.#offline = new DeliveryBuffer((tenantId, takes) => this.#replay(tenantId, takes), offline);
+    if (offline?.journal) void this.#offline.flush(); // what an earlier process has left
   }
 
   async enforce(tenantId: string, item: QuotaItem): Promise<QuotaDecision> {
@@ -78,20 +84,25 @@ export class Enforcer {
     take: (keyed: Keyed[]) => Promise<QuotaDecision[]>,
   ): Promise<MultipleQuotaResult> {
     const keyed = items.map((item) => ({
-      idempotencyKey: crypto.randomUUID(),
       ...item,
       amount: item.amount ?? 1,
+      idempotencyKey: item.idempotencyKey ?? crypto.randomUUID(),
     }));
-    void this.#refresh();
-    try {
-      // Twice: the keys make sure that it is taken once.
-      const results = await take(keyed).catch((error) => {
-        if (error instanceof UnavailableError) return take(keyed);
-        throw error;
-      });
-      return { allowed: results.every(({ allowed }) => allowed), results };
-    } catch (error) {
-      if (!(error instanceof UnavailableError)) throw error;
+    if (Date.now() >= this.#awayUntil) {
+      void this.#refresh();
+      try {
+        const startedAt = Date.now();
+        // Twice: the keys make sure that it is taken once.
+        const results = await take(keyed).catch((error) => {
+          if (error instanceof UnavailableError && Date.now() - startedAt < RETRY_WITHIN_MS)
+            return take(keyed);
+          throw error;
+        });
+        return { allowed: results.every(({ allowed }) => allowed), results };
+      } catch (error) {
+        if (!(error instanceof UnavailableError)) throw error;
+        this.#awayUntil = Date.now() + AWAY_MS;
+      }
     }
     const allowed = items.every(({ metric }) => this.#failureMode(metric) === "open");
     if (allowed) for (const item of keyed) this.#keep(tenantId, item);

@@ -642,8 +642,16 @@ begin
   ), 'null');
   if v_kind = 'counter' then
     v_meter.event_type := coalesce(
-      p_event_type, (select e.id from public.usage_event_types e where e.metric = p_metric order by e.id limit 1)
+      p_event_type,
+      case p_metric when 'tokens' then 'ai_request' end, -- every type counts tokens
+      (select e.id from public.usage_event_types e where e.metric = p_metric order by e.id limit 1),
+      p_metric
     );
+    if p_event_type is null then
+      insert into public.usage_event_types (id, description, metric)
+      values (v_meter.event_type, format('A row that counts as %s', p_metric), p_metric)
+      on conflict do nothing;
+    end if;
   end if;
   -- Whether the expressions are valid, and so where the triggers will use them.
   execute private.metered_rows(v_meter, format('(select * from %s limit 0) as new_rows', p_table));
@@ -663,9 +671,7 @@ begin
       p_metric
     );
   end loop;
-  if v_kind = 'gauge' then
-    perform private.count_contents(v_meter, true);
-  end if;
+  perform private.recount_gauge(p_metric);
 end
 $$;
 
@@ -939,9 +945,10 @@ begin
       v_tenant_id, v_metric, private.quota_windows(v_tenant_id, v_metric, v_subject), p_actual - v_reservation.amount
     );
   end if;
-  if p_event is null and p_status = 'settled' then
-    p_event := private.with_amount(v_reservation.event, v_metric, p_actual);
-  end if;
+  p_event := case
+    when p_event is not null then private.with_amount('{}', v_metric, p_actual) || p_event
+    when p_status = 'settled' then private.with_amount(v_reservation.event, v_metric, p_actual)
+  end;
   if p_event is not null then
     perform private.record_all_events(
       v_tenant_id, v_subject, jsonb_build_array(p_event), private.tenant_now(v_tenant_id)
@@ -963,7 +970,7 @@ CREATE FUNCTION private.commit_lightly(p_is_loss_tolerable boolean) RETURNS void
 begin
   if p_is_loss_tolerable
     and current_setting('request.path', true)
-      in ('/rpc/consume_quota', '/rpc/consume_quota_batch', '/rpc/consume_quota_batches')
+      in ('/rpc/consume_quota', '/rpc/consume_quota_batch', '/rpc/consume_quota_batches', '/rpc/count_request')
   then
     perform set_config('synchronous_commit', 'off', true);
   end if;
@@ -986,7 +993,8 @@ begin
   if (select coalesce(sum(cardinality(b.amounts)), 0) from unnest(p_batches) b) not between 1 and 1000
     or exists (
       select from unnest(p_batches) b
-      where array_ndims(b.amounts) is distinct from 1 or cardinality(b.keys) <> cardinality(b.amounts)
+      where array_dims(b.amounts) is distinct from format('[1:%s]', cardinality(b.amounts))
+        or array_dims(b.keys) <> array_dims(b.amounts) or cardinality(b.keys) = 0
     )
   then
     perform private.raise_error(
@@ -1030,7 +1038,7 @@ CREATE FUNCTION private.consume_quota(p_tenant_id uuid, p_metric text, p_amount 
     SET search_path TO ''
     AS $$
 declare
-  v_subject text := private.quota_subject(p_tenant_id, 'usage:write', p_subject);
+  v_subject text := private.taking_subject(p_tenant_id, p_metric, p_subject);
   v_take private.quota_take;
 begin
   perform private.check_amounts(array[p_amount]);
@@ -1052,7 +1060,7 @@ CREATE FUNCTION private.consume_quota_batch(p_tenant_id uuid, p_metric text, p_a
     SET search_path TO ''
     AS $$
 declare
-  v_subject text := private.quota_subject(p_tenant_id, 'usage:write', p_subject);
+  v_subject text := private.taking_subject(p_tenant_id, p_metric, p_subject);
 begin
   return query select * from private.consume_batches(
     array[row(1, p_tenant_id, p_metric, v_subject, p_amounts, p_keys)::private.quota_batch]
@@ -1072,7 +1080,7 @@ begin
   end if;
   return query select * from private.consume_batches(array(
     select row(
-      b.index, b.tenant_id, b.metric, private.quota_subject(b.tenant_id, 'usage:write', b.subject), b.amounts,
+      b.index, b.tenant_id, b.metric, private.taking_subject(b.tenant_id, b.metric, b.subject), b.amounts,
       b.idempotency_keys
     )::private.quota_batch
     from rows from (
@@ -1105,7 +1113,7 @@ begin
   end if;
   v_items := array(
     select row(
-      i.index, p_tenant_id, i.metric, private.quota_subject(p_tenant_id, 'usage:write', i.subject),
+      i.index, p_tenant_id, i.metric, private.taking_subject(p_tenant_id, i.metric, i.subject),
       array[coalesce(i.amount, 1)], array[i.idempotency_key]
     )::private.quota_batch
     from rows from (
@@ -1247,6 +1255,22 @@ begin
     insert into private.quota_denials (tenant_id, metric, source, denied)
     select t.id, p_metric, pg_backend_pid(), p_denied from public.tenants t where t.id = p_tenant_id;
   end if;
+end
+$$;
+
+-- Name: count_request(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.count_request(p_tenant_id uuid) RETURNS public.quota_answer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_subject text := private.quota_subject(p_tenant_id, 'usage:read', null);
+  v_take private.quota_take;
+begin
+  v_take := private.take_quota(p_tenant_id, 'api_calls', v_subject, array[1]);
+  perform private.commit_lightly(v_take.is_loss_tolerable);
+  return v_take.answers[1];
 end
 $$;
 
@@ -1563,10 +1587,9 @@ CREATE FUNCTION private.detach(p_table regclass, p_metric text) RETURNS boolean
     SET search_path TO ''
     AS $$
 declare
-  v_meter private.metered_tables;
   v_trigger name;
 begin
-  delete from private.metered_tables where table_id = p_table and metric = p_metric returning * into v_meter;
+  delete from private.metered_tables where table_id = p_table and metric = p_metric;
   if not found then
     return false;
   end if;
@@ -1577,9 +1600,7 @@ begin
   loop
     execute format('drop trigger %I on %s', v_trigger, p_table);
   end loop;
-  if (select kind from public.metrics where id = p_metric) = 'gauge' then
-    perform private.count_contents(v_meter, false);
-  end if;
+  perform private.recount_gauge(p_metric);
   return true;
 end
 $$;
@@ -2941,7 +2962,7 @@ declare
   v_window private.quota_window := private.tightest_window(p_windows, p_amount, false);
   v_answer public.quota_answer := private.quota_answer(p_metric, v_window, false);
   v_told public.quota_explanation;
-  v_detail jsonb := to_jsonb(v_answer) - 'decision_id';
+  v_detail jsonb := jsonb_build_object('metric', p_metric, 'reason', v_answer.reason, 'resets_at', v_answer.resets_at);
 begin
   if private.has_permission(p_tenant_id, 'usage:read') then
     v_told := private.explain_receipt(row(
@@ -3255,6 +3276,48 @@ begin
 end
 $$;
 
+-- Name: recount_gauge(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.recount_gauge(p_metric text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_meter private.metered_tables;
+begin
+  if (select kind from public.metrics where id = p_metric) <> 'gauge' then
+    return;
+  end if;
+  delete from private.metered_tables m
+  where m.metric = p_metric and not exists (select from pg_catalog.pg_class c where c.oid = m.table_id);
+  for v_meter in select * from private.metered_tables where metric = p_metric order by table_id loop
+    execute format('lock table %s in share row exclusive mode', v_meter.table_id);
+  end loop;
+  update private.quota_counters set used = 0 where metric = p_metric and period = 'none';
+  for v_meter in select * from private.metered_tables where metric = p_metric order by table_id loop
+    perform private.count_contents(v_meter, true);
+  end loop;
+end
+$$;
+
+-- Name: refuse_counted(text, integer); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.refuse_counted(p_metric text, p_status integer) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if exists (
+    select from private.metered_tables t join public.metrics m on m.id = t.metric
+    where t.metric = p_metric and m.kind = 'gauge'
+  ) then
+    perform private.raise_error(
+      p_status, 'counted_by_table', format('What there is of %s is counted by the tables that it is attached to.', p_metric)
+    );
+  end if;
+end
+$$;
+
 -- Name: release_reservation(uuid); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.release_reservation(p_id uuid) RETURNS public.reservation_answer
@@ -3299,12 +3362,15 @@ CREATE FUNCTION private.reserve_quota(p_tenant_id uuid, p_metric text, p_amount 
     SET search_path TO ''
     AS $$
 declare
-  v_subject text := private.quota_subject(p_tenant_id, 'usage:write', p_subject);
+  v_subject text := private.taking_subject(p_tenant_id, p_metric, p_subject);
   v_at timestamptz;
 begin
   perform private.check_amounts(array[p_amount]);
   if p_ttl_seconds is null or p_ttl_seconds not between 1 and 86400 then
     perform private.raise_error(400, 'invalid_ttl', 'A reservation is held for 1 to 86400 seconds.');
+  end if;
+  if octet_length(p_event::text) > 32768 then
+    perform private.raise_error(400, 'too_large', 'The event of a reservation has at most 32 kB.');
   end if;
   if p_event is not null then
     v_at := private.tenant_now(p_tenant_id);
@@ -3328,6 +3394,7 @@ declare
 begin
   perform private.require_platform_admin();
   perform private.limit_period(p_tenant_id, p_metric, p_period);
+  perform private.refuse_counted(p_metric, 400);
   select coalesce(jsonb_agg(to_jsonb(c) - 'tenant_id' - 'metric' - 'allowed'), '[]') into v_before
   from (
     select q.* from private.quota_counters q
@@ -3336,12 +3403,16 @@ begin
     order by q.period, q.subject
     for update
   ) c;
-  update private.quota_counters c
-  set used = least(c.used, coalesce((
-    select sum(h.amount)
+  with held as materialized (
+    select h.period, h.subject, h.window_start, sum(h.amount) as amount
     from private.quota_reservations r cross join lateral unnest(r.holds) h
     where r.tenant_id = p_tenant_id and r.metric = p_metric and r.status = 'open'
-      and h.period = c.period and h.subject = c.subject and h.window_start = c.window_start
+    group by 1, 2, 3
+  )
+  update private.quota_counters c
+  set used = least(c.used, coalesce((
+    select h.amount from held h
+    where h.period = c.period and h.subject = c.subject and h.window_start = c.window_start
   ), 0))
   where c.tenant_id = p_tenant_id and c.metric = p_metric
     and (p_period is null or c.period = p_period) and (p_subject is null or c.subject = p_subject);
@@ -3701,6 +3772,22 @@ begin
 end
 $$;
 
+-- Name: taking_subject(uuid, text, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.taking_subject(p_tenant_id uuid, p_metric text, p_subject text) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_subject text := private.quota_subject(p_tenant_id, 'usage:write', p_subject);
+begin
+  if not private.is_trusted() then
+    perform private.refuse_counted(p_metric, 403);
+  end if;
+  return v_subject;
+end
+$$;
+
 -- Name: tenant_ids_with(text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.tenant_ids_with(p_permission text) RETURNS SETOF uuid
@@ -4055,6 +4142,17 @@ CREATE FUNCTION public.consume_quotas(tenant_id uuid, items jsonb) RETURNS SETOF
 -- Name: FUNCTION consume_quotas(tenant_id uuid, items jsonb); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.consume_quotas(tenant_id uuid, items jsonb) IS 'Takes all items or none: [{metric, amount?, subject?, idempotency_key?}]. Returns a decision for each, in order; where one is denied, the others say denied_together. Needs usage:write.';
+
+-- Name: count_request(uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.count_request(tenant_id uuid) RETURNS SETOF public.quota_answer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.count_request($1) $_$;
+
+-- Name: FUNCTION count_request(tenant_id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.count_request(tenant_id uuid) IS 'Counts one request of the caller against the rate limit (api_calls) and returns the decision. Needs usage:read, as a request that only reads is one, too.';
 
 -- Name: create_tenant(text, text); Type: FUNCTION; Schema: public; Owner: -
 
@@ -4889,7 +4987,7 @@ CREATE INDEX quota_grants_by_age ON private.quota_grants USING btree (created_at
 
 -- Name: quota_reservations_by_tenant; Type: INDEX; Schema: private; Owner: -
 
-CREATE INDEX quota_reservations_by_tenant ON private.quota_reservations USING btree (tenant_id);
+CREATE INDEX quota_reservations_by_tenant ON private.quota_reservations USING btree (tenant_id, metric, status);
 
 -- Name: quota_reservations_closed; Type: INDEX; Schema: private; Owner: -
 
@@ -5425,6 +5523,12 @@ REVOKE ALL ON FUNCTION private.count_contents(p_meter private.metered_tables, p_
 
 REVOKE ALL ON FUNCTION private.count_denials(p_tenant_id uuid, p_metric text, p_denied bigint) FROM PUBLIC;
 
+-- Name: FUNCTION count_request(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.count_request(p_tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.count_request(p_tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.count_request(p_tenant_id uuid) TO service_role;
+
 -- Name: FUNCTION count_usage(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.count_usage(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
@@ -5739,6 +5843,14 @@ REVOKE ALL ON FUNCTION private.record_usage(p_tenant_id uuid, p_events jsonb) FR
 GRANT ALL ON FUNCTION private.record_usage(p_tenant_id uuid, p_events jsonb) TO authenticated;
 GRANT ALL ON FUNCTION private.record_usage(p_tenant_id uuid, p_events jsonb) TO service_role;
 
+-- Name: FUNCTION recount_gauge(p_metric text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.recount_gauge(p_metric text) FROM PUBLIC;
+
+-- Name: FUNCTION refuse_counted(p_metric text, p_status integer); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.refuse_counted(p_metric text, p_status integer) FROM PUBLIC;
+
 -- Name: FUNCTION release_reservation(p_id uuid); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.release_reservation(p_id uuid) FROM PUBLIC;
@@ -5809,6 +5921,10 @@ REVOKE ALL ON FUNCTION private.take_metered(p_metric text, p_sums private.metere
 -- Name: FUNCTION take_quota(p_tenant_id uuid, p_metric text, p_subject text, p_amounts bigint[]); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.take_quota(p_tenant_id uuid, p_metric text, p_subject text, p_amounts bigint[]) FROM PUBLIC;
+
+-- Name: FUNCTION taking_subject(p_tenant_id uuid, p_metric text, p_subject text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.taking_subject(p_tenant_id uuid, p_metric text, p_subject text) FROM PUBLIC;
 
 -- Name: FUNCTION tenant_ids_with(p_permission text); Type: ACL; Schema: private; Owner: -
 
@@ -5920,6 +6036,12 @@ GRANT ALL ON FUNCTION public.consume_quota_batches(batches jsonb) TO service_rol
 REVOKE ALL ON FUNCTION public.consume_quotas(tenant_id uuid, items jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.consume_quotas(tenant_id uuid, items jsonb) TO authenticated;
 GRANT ALL ON FUNCTION public.consume_quotas(tenant_id uuid, items jsonb) TO service_role;
+
+-- Name: FUNCTION count_request(tenant_id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.count_request(tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.count_request(tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.count_request(tenant_id uuid) TO service_role;
 
 -- Name: FUNCTION create_tenant(name text, plan_id text); Type: ACL; Schema: public; Owner: -
 

@@ -185,7 +185,7 @@ comment on table private.quota_reservations is 'Quota taken for work under way. 
 comment on column private.quota_reservations.spent is 'What an extension declared used: it is not given back when the rest expires.';
 comment on column private.quota_reservations.event is 'The usage event to record when it ends without another.';
 comment on column private.quota_reservations.expires_at is 'In the tenant''s time.';
-create index quota_reservations_by_tenant on private.quota_reservations (tenant_id);
+create index quota_reservations_by_tenant on private.quota_reservations (tenant_id, metric, status);
 create index quota_reservations_open on private.quota_reservations (expires_at) where status = 'open';
 create index quota_reservations_closed on private.quota_reservations (closed_at) where status <> 'open';
 
@@ -377,6 +377,20 @@ begin
 end
 $$;
 revoke all on function private.quota_subject(uuid, text, text) from public, anon, authenticated, service_role;
+
+-- The same for a take. What a table counts is not for members to take besides.
+create function private.taking_subject(p_tenant_id uuid, p_metric text, p_subject text) returns text
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_subject text := private.quota_subject(p_tenant_id, 'usage:write', p_subject);
+begin
+  if not private.is_trusted() then
+    perform private.refuse_counted(p_metric, 403);
+  end if;
+  return v_subject;
+end
+$$;
+revoke all on function private.taking_subject(uuid, text, text) from public, anon, authenticated, service_role;
 
 -- PT400 unless every amount is one that can be taken.
 create function private.check_amounts(p_amounts bigint[]) returns void
@@ -735,7 +749,7 @@ language plpgsql volatile set search_path = '' as $$
 begin
   if p_is_loss_tolerable
     and current_setting('request.path', true)
-      in ('/rpc/consume_quota', '/rpc/consume_quota_batch', '/rpc/consume_quota_batches')
+      in ('/rpc/consume_quota', '/rpc/consume_quota_batch', '/rpc/consume_quota_batches', '/rpc/count_request')
   then
     perform set_config('synchronous_commit', 'off', true);
   end if;
@@ -878,7 +892,7 @@ create function private.consume_quota(
 ) returns public.quota_answer
 language plpgsql volatile security definer set search_path = '' as $$
 declare
-  v_subject text := private.quota_subject(p_tenant_id, 'usage:write', p_subject);
+  v_subject text := private.taking_subject(p_tenant_id, p_metric, p_subject);
   v_take private.quota_take;
 begin
   perform private.check_amounts(array[p_amount]);
@@ -906,6 +920,27 @@ revoke all on function public.consume_quota(uuid, text, bigint, text, text)
   from public, anon, authenticated, service_role;
 grant execute on function public.consume_quota(uuid, text, bigint, text, text) to authenticated, service_role;
 
+create function private.count_request(p_tenant_id uuid) returns public.quota_answer
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_subject text := private.quota_subject(p_tenant_id, 'usage:read', null);
+  v_take private.quota_take;
+begin
+  v_take := private.take_quota(p_tenant_id, 'api_calls', v_subject, array[1]);
+  perform private.commit_lightly(v_take.is_loss_tolerable);
+  return v_take.answers[1];
+end
+$$;
+revoke all on function private.count_request(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.count_request(uuid) to authenticated, service_role;
+
+create function public.count_request(tenant_id uuid) returns setof public.quota_answer
+language sql volatile security invoker set search_path = '' as $$ select * from private.count_request($1) $$;
+comment on function public.count_request(uuid) is
+  'Counts one request of the caller against the rate limit (api_calls) and returns the decision. Needs usage:read, as a request that only reads is one, too.';
+revoke all on function public.count_request(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.count_request(uuid) to authenticated, service_role;
+
 -- One group of a batch: the amounts that are asked for one subject of one metric.
 create type private.quota_batch as (
   index bigint,
@@ -929,7 +964,8 @@ begin
   if (select coalesce(sum(cardinality(b.amounts)), 0) from unnest(p_batches) b) not between 1 and 1000
     or exists (
       select from unnest(p_batches) b
-      where array_ndims(b.amounts) is distinct from 1 or cardinality(b.keys) <> cardinality(b.amounts)
+      where array_dims(b.amounts) is distinct from format('[1:%s]', cardinality(b.amounts))
+        or array_dims(b.keys) <> array_dims(b.amounts) or cardinality(b.keys) = 0
     )
   then
     perform private.raise_error(
@@ -972,7 +1008,7 @@ create function private.consume_quota_batch(
 ) returns setof public.quota_answer
 language plpgsql volatile security definer set search_path = '' as $$
 declare
-  v_subject text := private.quota_subject(p_tenant_id, 'usage:write', p_subject);
+  v_subject text := private.taking_subject(p_tenant_id, p_metric, p_subject);
 begin
   return query select * from private.consume_batches(
     array[row(1, p_tenant_id, p_metric, v_subject, p_amounts, p_keys)::private.quota_batch]
@@ -1001,7 +1037,7 @@ begin
   end if;
   return query select * from private.consume_batches(array(
     select row(
-      b.index, b.tenant_id, b.metric, private.quota_subject(b.tenant_id, 'usage:write', b.subject), b.amounts,
+      b.index, b.tenant_id, b.metric, private.taking_subject(b.tenant_id, b.metric, b.subject), b.amounts,
       b.idempotency_keys
     )::private.quota_batch
     from rows from (
@@ -1039,7 +1075,7 @@ begin
   end if;
   v_items := array(
     select row(
-      i.index, p_tenant_id, i.metric, private.quota_subject(p_tenant_id, 'usage:write', i.subject),
+      i.index, p_tenant_id, i.metric, private.taking_subject(p_tenant_id, i.metric, i.subject),
       array[coalesce(i.amount, 1)], array[i.idempotency_key]
     )::private.quota_batch
     from rows from (
@@ -1166,12 +1202,15 @@ create function private.reserve_quota(
 ) returns public.reservation_answer
 language plpgsql volatile security definer set search_path = '' as $$
 declare
-  v_subject text := private.quota_subject(p_tenant_id, 'usage:write', p_subject);
+  v_subject text := private.taking_subject(p_tenant_id, p_metric, p_subject);
   v_at timestamptz;
 begin
   perform private.check_amounts(array[p_amount]);
   if p_ttl_seconds is null or p_ttl_seconds not between 1 and 86400 then
     perform private.raise_error(400, 'invalid_ttl', 'A reservation is held for 1 to 86400 seconds.');
+  end if;
+  if octet_length(p_event::text) > 32768 then
+    perform private.raise_error(400, 'too_large', 'The event of a reservation has at most 32 kB.');
   end if;
   if p_event is not null then
     v_at := private.tenant_now(p_tenant_id);
@@ -1288,9 +1327,10 @@ begin
       v_tenant_id, v_metric, private.quota_windows(v_tenant_id, v_metric, v_subject), p_actual - v_reservation.amount
     );
   end if;
-  if p_event is null and p_status = 'settled' then
-    p_event := private.with_amount(v_reservation.event, v_metric, p_actual);
-  end if;
+  p_event := case
+    when p_event is not null then private.with_amount('{}', v_metric, p_actual) || p_event
+    when p_status = 'settled' then private.with_amount(v_reservation.event, v_metric, p_actual)
+  end;
   if p_event is not null then
     perform private.record_all_events(
       v_tenant_id, v_subject, jsonb_build_array(p_event), private.tenant_now(v_tenant_id)
@@ -1723,6 +1763,7 @@ declare
 begin
   perform private.require_platform_admin();
   perform private.limit_period(p_tenant_id, p_metric, p_period);
+  perform private.refuse_counted(p_metric, 400);
   select coalesce(jsonb_agg(to_jsonb(c) - 'tenant_id' - 'metric' - 'allowed'), '[]') into v_before
   from (
     select q.* from private.quota_counters q
@@ -1731,12 +1772,16 @@ begin
     order by q.period, q.subject
     for update
   ) c;
-  update private.quota_counters c
-  set used = least(c.used, coalesce((
-    select sum(h.amount)
+  with held as materialized (
+    select h.period, h.subject, h.window_start, sum(h.amount) as amount
     from private.quota_reservations r cross join lateral unnest(r.holds) h
     where r.tenant_id = p_tenant_id and r.metric = p_metric and r.status = 'open'
-      and h.period = c.period and h.subject = c.subject and h.window_start = c.window_start
+    group by 1, 2, 3
+  )
+  update private.quota_counters c
+  set used = least(c.used, coalesce((
+    select h.amount from held h
+    where h.period = c.period and h.subject = c.subject and h.window_start = c.window_start
   ), 0))
   where c.tenant_id = p_tenant_id and c.metric = p_metric
     and (p_period is null or c.period = p_period) and (p_subject is null or c.subject = p_subject);

@@ -3,10 +3,11 @@
 --
 -- `meter.attach` is for migrations; it puts statement triggers on the table, so that a bulk insert takes each tenant's
 -- quota once. The metric's kind decides what they do:
---   a counter counts what is inserted, and records a usage event for each row where an event type counts for the metric;
+--   a counter counts what is inserted, and records a usage event for each row, of a type that counts for the metric;
 --   a gauge counts what is there: inserts and growth take, deletes, truncates and shrinkage give back.
 -- What a table holds when it is attached is counted without asking, and a row of no tenant is not metered. Rows written
--- straight into a partition pass the triggers of its parent by.
+-- straight into a partition pass the triggers of its parent by. Attaching a gauge again counts it anew, as after a table of
+-- it was dropped.
 --
 -- A statement that does not fit fails as a whole with PT429. Its receipt goes with it, so DETAIL carries it.
 --
@@ -33,6 +34,22 @@ comment on table private.metered_tables is 'Which metric counts which table, by 
 comment on column private.metered_tables.row_key is 'Names the row in its usage event: its primary key.';
 create index metered_tables_by_metric on private.metered_tables (metric);
 create index metered_tables_by_event_type on private.metered_tables (event_type);
+
+-- Ends the call unless nothing but takes counts the metric: a gauge that tables count is what they hold.
+create function private.refuse_counted(p_metric text, p_status int) returns void
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  if exists (
+    select from private.metered_tables t join public.metrics m on m.id = t.metric
+    where t.metric = p_metric and m.kind = 'gauge'
+  ) then
+    perform private.raise_error(
+      p_status, 'counted_by_table', format('What there is of %s is counted by the tables that it is attached to.', p_metric)
+    );
+  end if;
+end
+$$;
+revoke all on function private.refuse_counted(text, int) from public, anon, authenticated, service_role;
 
 -- What rows come to for one subject of a tenant, and the least of them.
 create type private.metered_sum as (tenant_id uuid, subject text, amount numeric, lowest bigint);
@@ -80,7 +97,7 @@ declare
   v_window private.quota_window := private.tightest_window(p_windows, p_amount, false);
   v_answer public.quota_answer := private.quota_answer(p_metric, v_window, false);
   v_told public.quota_explanation;
-  v_detail jsonb := to_jsonb(v_answer) - 'decision_id';
+  v_detail jsonb := jsonb_build_object('metric', p_metric, 'reason', v_answer.reason, 'resets_at', v_answer.resets_at);
 begin
   if private.has_permission(p_tenant_id, 'usage:read') then
     v_told := private.explain_receipt(row(
@@ -228,13 +245,34 @@ revoke all on function private.meter_rows() from public, anon, authenticated, se
 
 -- attach and detach --------------------------------------------------------------------------------------------------
 
-create function private.detach(p_table regclass, p_metric text) returns boolean
+-- Counts anew what the attached tables hold; nothing for a counter. Forgets tables that were dropped.
+create function private.recount_gauge(p_metric text) returns void
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_meter private.metered_tables;
+begin
+  if (select kind from public.metrics where id = p_metric) <> 'gauge' then
+    return;
+  end if;
+  delete from private.metered_tables m
+  where m.metric = p_metric and not exists (select from pg_catalog.pg_class c where c.oid = m.table_id);
+  for v_meter in select * from private.metered_tables where metric = p_metric order by table_id loop
+    execute format('lock table %s in share row exclusive mode', v_meter.table_id);
+  end loop;
+  update private.quota_counters set used = 0 where metric = p_metric and period = 'none';
+  for v_meter in select * from private.metered_tables where metric = p_metric order by table_id loop
+    perform private.count_contents(v_meter, true);
+  end loop;
+end
+$$;
+revoke all on function private.recount_gauge(text) from public, anon, authenticated, service_role;
+
+create function private.detach(p_table regclass, p_metric text) returns boolean
+language plpgsql volatile security definer set search_path = '' as $$
+declare
   v_trigger name;
 begin
-  delete from private.metered_tables where table_id = p_table and metric = p_metric returning * into v_meter;
+  delete from private.metered_tables where table_id = p_table and metric = p_metric;
   if not found then
     return false;
   end if;
@@ -245,9 +283,7 @@ begin
   loop
     execute format('drop trigger %I on %s', v_trigger, p_table);
   end loop;
-  if (select kind from public.metrics where id = p_metric) = 'gauge' then
-    perform private.count_contents(v_meter, false);
-  end if;
+  perform private.recount_gauge(p_metric);
   return true;
 end
 $$;
@@ -283,8 +319,16 @@ begin
   ), 'null');
   if v_kind = 'counter' then
     v_meter.event_type := coalesce(
-      p_event_type, (select e.id from public.usage_event_types e where e.metric = p_metric order by e.id limit 1)
+      p_event_type,
+      case p_metric when 'tokens' then 'ai_request' end, -- every type counts tokens
+      (select e.id from public.usage_event_types e where e.metric = p_metric order by e.id limit 1),
+      p_metric
     );
+    if p_event_type is null then
+      insert into public.usage_event_types (id, description, metric)
+      values (v_meter.event_type, format('A row that counts as %s', p_metric), p_metric)
+      on conflict do nothing;
+    end if;
   end if;
   -- Whether the expressions are valid, and so where the triggers will use them.
   execute private.metered_rows(v_meter, format('(select * from %s limit 0) as new_rows', p_table));
@@ -304,9 +348,7 @@ begin
       p_metric
     );
   end loop;
-  if v_kind = 'gauge' then
-    perform private.count_contents(v_meter, true);
-  end if;
+  perform private.recount_gauge(p_metric);
 end
 $$;
 revoke all on function private.attach(regclass, text, text, text, text, text)

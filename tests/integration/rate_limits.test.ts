@@ -49,6 +49,14 @@ test("tells the caller's limits and what is left, and counts itself", async () =
   }
 });
 
+test("a viewer's requests count, too", async () => {
+  const viewer = await signUp();
+  await sql`insert into public.memberships (tenant_id, user_id, role) values (${tenant.id}, ${viewer.id}, 'viewer')`;
+  const response = await api(viewer.token);
+  expect(response.status).toBe(200);
+  expect(await response.json()).toMatchObject({ requestsRemaining: 999 });
+});
+
 test("unlimited is null, and has no headers", async () => {
   await sql`update public.tenants set plan_id = 'unlimited' where id = ${tenant.id}`;
   const response = await api(person.token);

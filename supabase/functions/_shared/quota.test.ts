@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import type { Rpc } from "./database.ts";
-import { consume, type Decision, extend, quotaExceeded, rateLimitHeaders, reserve, settle } from "./quota.ts";
+import {
+  consume,
+  countRequest,
+  type Decision,
+  extend,
+  quotaExceeded,
+  rateLimitHeaders,
+  reserve,
+  settle,
+} from "./quota.ts";
 
 const now = new Date("2026-03-01T12:00:18.400Z");
 
@@ -119,7 +128,8 @@ Deno.test("a denial that no time ends has no Retry-After", () => {
 
 Deno.test("consume, reserve, extend and settle ask by the names that are the contract", async () => {
   const { rpc, asked } = database([{ ...decision(), reservation_id: "r" }]);
-  assert.deepEqual(await consume(rpc, "t", "api_calls"), decision());
+  assert.deepEqual(await countRequest(rpc, "t"), decision());
+  assert.deepEqual(await consume(rpc, "t", "analysis_runs"), decision());
   assert.equal((await reserve(rpc, "t", "tokens", 5, { ttlSeconds: 60 })).reservation_id, "r");
   await reserve(rpc, "t", "tokens", 5, { ttlSeconds: 60, event: { event_id: "e" } });
   assert.equal((await extend(rpc, "r", 4)).allowed, true);
@@ -130,7 +140,8 @@ Deno.test("consume, reserve, extend and settle ask by the names that are the con
   assert.equal((await settle(rpc, settlements))[0]?.reservation_id, "r");
   const held = { tenant_id: "t", metric: "tokens", amount: 5, ttl_seconds: 60 };
   assert.deepEqual(asked, [
-    ["consume_quota", { tenant_id: "t", metric: "api_calls" }],
+    ["count_request", { tenant_id: "t" }],
+    ["consume_quota", { tenant_id: "t", metric: "analysis_runs" }],
     ["reserve_quota", { ...held, event: null }],
     ["reserve_quota", { ...held, event: { event_id: "e" } }],
     ["extend_reservation", { reservation_id: "r", amount: 4 }],

@@ -22,6 +22,11 @@ const OneRow = z.tuple([z.unknown()]);
 const one = <T extends z.ZodType>(schema: T, rows: unknown): z.infer<T> =>
   schema.parse(OneRow.parse(rows)[0]);
 
+/** Counts one request of the caller. */
+export async function countRequest(rpc: Rpc, tenantId: string): Promise<Decision> {
+  return one(Decision, await rpc("count_request", { tenant_id: tenantId }));
+}
+
 export async function consume(rpc: Rpc, tenantId: string, metric: string): Promise<Decision> {
   return one(Decision, await rpc("consume_quota", { tenant_id: tenantId, metric }));
 }

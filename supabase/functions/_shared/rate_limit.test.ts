@@ -31,8 +31,8 @@ async function send(
 ) {
   const steps: string[] = [];
   const rpc: Rpc = (name, args) => {
-    assert.deepEqual([name, args.tenant_id], ["consume_quota", "t"]);
-    steps.push(String(args.metric));
+    assert.equal(args.tenant_id, "t");
+    steps.push(name === "count_request" ? "request" : String(args.metric));
     const answer = answers.shift();
     return answer instanceof Error ? Promise.reject(answer) : Promise.resolve([answer]);
   };
@@ -59,14 +59,14 @@ const HEADERS = ["60", "59", "2026-03-01T12:01:00.000Z"];
 
 Deno.test("counts a request, handles it, and tells what is left", async () => {
   const { response, steps, headers } = await send([granted(60)]);
-  assert.deepEqual(steps, ["api_calls", "handle"]);
+  assert.deepEqual(steps, ["request", "handle"]);
   assert.deepEqual(headers, HEADERS);
   assert.equal(await response.json(), "handled");
 });
 
 Deno.test("past the limit, the request is not handled: 429 with the seconds to wait", async () => {
   const { response, steps, headers } = await send([denied]);
-  assert.deepEqual(steps, ["api_calls", "denial"]);
+  assert.deepEqual(steps, ["request", "denial"]);
   assert.equal(response.status, 429);
   assert.equal(response.headers.get("retry-after"), "42");
   assert.deepEqual(headers, ["60", "0", "2026-03-01T12:01:00.000Z"]);
@@ -75,24 +75,24 @@ Deno.test("past the limit, the request is not handled: 429 with the seconds to w
 
 Deno.test("of several metrics, each is taken and the last is told", async () => {
   const runs = granted(20, { metric: "analysis_runs" });
-  const metrics = ["api_calls", "analysis_runs"];
+  const metrics = ["analysis_runs"];
   const { steps, headers } = await send([granted(60), runs], { metrics });
-  assert.deepEqual(steps, [...metrics, "handle"]);
+  assert.deepEqual(steps, ["request", ...metrics, "handle"]);
   assert.equal(headers[0], "20");
 });
 
 Deno.test("of several metrics, the first that is full denies", async () => {
-  const metrics = ["api_calls", "analysis_runs"];
+  const metrics = ["analysis_runs"];
   const first = await send([denied], { metrics });
-  assert.deepEqual(first.steps, ["api_calls", "denial"]);
+  assert.deepEqual(first.steps, ["request", "denial"]);
   const second = await send([granted(60), { ...denied, metric: "analysis_runs" }], { metrics });
-  assert.deepEqual(second.steps, [...metrics, "denial"]);
+  assert.deepEqual(second.steps, ["request", ...metrics, "denial"]);
   assert.equal((await second.response.json()).error.metric, "analysis_runs");
 });
 
 Deno.test("what has no limit has no headers, and hides none", async () => {
   assert.deepEqual((await send([granted(null)])).headers, [null, null, null]);
-  const metrics = ["api_calls", "analysis_runs"];
+  const metrics = ["analysis_runs"];
   assert.deepEqual((await send([granted(60), granted(null)], { metrics })).headers, HEADERS);
 });
 

@@ -1,12 +1,12 @@
 import type { Rpc } from "./database.ts";
 import { errorResponse } from "./http.ts";
-import { consume, type Decision, quotaExceeded, rateLimitHeaders } from "./quota.ts";
+import { consume, countRequest, type Decision, quotaExceeded, rateLimitHeaders } from "./quota.ts";
 
 export interface RateLimit {
   /** Calls as whoever sent the request. */
   rpc: Rpc;
   tenantId: string;
-  /** What the request takes one of, in this order: a request that is denied a run still was a request. */
+  /** What the request takes one of besides, in this order: a request that is denied a run still was a request. */
   metrics?: string[];
   now: () => Date;
   onDenial?: () => Promise<void>;
@@ -18,8 +18,12 @@ export interface RateLimit {
  */
 export async function rateLimited(limit: RateLimit, handle: () => Promise<Response>): Promise<Response> {
   let shown: Decision | null = null;
-  for (const metric of limit.metrics ?? ["api_calls"]) {
-    const decision = await consume(limit.rpc, limit.tenantId, metric);
+  const takes = [
+    () => countRequest(limit.rpc, limit.tenantId),
+    ...(limit.metrics ?? []).map((metric) => () => consume(limit.rpc, limit.tenantId, metric)),
+  ];
+  for (const take of takes) {
+    const decision = await take();
     if (!decision.allowed) {
       await limit.onDenial?.();
       return quotaExceeded(decision, limit.now());

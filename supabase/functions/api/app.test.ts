@@ -30,7 +30,7 @@ async function send(
         return Promise.resolve(tenants.filter((t) => !args.tenant_id || t.tenant_id === args.tenant_id));
       }
       const resets_at = "2026-03-02T00:00:00+00:00";
-      const common = { allowed, metric: args.metric, period: "day", limit_value: 1000, used: 13, resets_at };
+      const common = { allowed, metric: "api_calls", period: "day", limit_value: 1000, used: 13, resets_at };
       return Promise.resolve([{ ...common, remaining: 987, reason: null, decision_id: null }]);
     },
     now: () => new Date("2026-03-01T23:59:00Z"),
@@ -56,7 +56,7 @@ Deno.test("tells the tier, the limits and what is left, after it has counted its
     analysisRunsRemaining: 19,
   });
   assert.deepEqual(asked, [
-    ["user-token", "consume_quota", TENANT],
+    ["user-token", "count_request", TENANT],
     ["user-token", "get_rate_limit_usage", TENANT],
   ]);
   assert.equal(response.headers.get("x-ratelimit-remaining"), "987");
@@ -72,7 +72,7 @@ Deno.test("unlimited is null", async () => {
 Deno.test("whoever has one tenant need not name it", async () => {
   const { asked } = await send("/rate-limit/usage");
   assert.deepEqual(asked.slice(1), [
-    ["user-token", "consume_quota", TENANT],
+    ["user-token", "count_request", TENANT],
     ["user-token", "get_rate_limit_usage", TENANT],
   ]);
 });

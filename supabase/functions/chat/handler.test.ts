@@ -33,7 +33,7 @@ Deno.test("takes as the user: one request, one message, and an estimate of the t
   assert.deepEqual(
     calls.slice(0, 3).map(({ token, args }) => [token, args]),
     [
-      ["user-token", { tenant_id: TENANT, metric: "api_calls" }],
+      ["user-token", { tenant_id: TENANT }],
       ["user-token", { ...held, metric: "chat_messages", amount: 1, event: null }],
       // 4 for the message, 2 for "Hello", 150 for the answer.
       ["user-token", { ...held, metric: "tokens", amount: 156, event }],
@@ -42,7 +42,7 @@ Deno.test("takes as the user: one request, one message, and an estimate of the t
 });
 
 for (const [metric, question, steps] of [
-  ["api_calls", "consume_quota api_calls", [...TAKE.slice(0, 1), "record_usage"]],
+  ["api_calls", "count_request", [...TAKE.slice(0, 1), "record_usage"]],
   ["chat_messages", "reserve_quota chat_messages", [...TAKE.slice(0, 2), "record_usage"]],
   ["tokens", "reserve_quota tokens", [...TAKE, RELEASE, "record_usage"]],
 ] as const) {
@@ -95,7 +95,7 @@ Deno.test("a denial stands although nothing can be given back or recorded any mo
 
 Deno.test("a database that refuses is passed on, and the message held by then is given back", async () => {
   const refusal = new ApiError(403, "permission_denied", "Not your tenant.");
-  const first = await chat({ answers: { "consume_quota api_calls": refusal } });
+  const first = await chat({ answers: { count_request: refusal } });
   await assertError(first, 403, "permission_denied");
   assert.deepEqual(first.steps, TAKE.slice(0, 1));
 
@@ -174,7 +174,7 @@ Deno.test("has no rate headers where there is no per-minute limit", async () => 
     remaining: null,
     resets_at: null,
   });
-  const { response } = await chat({ answers: { "consume_quota api_calls": [unlimited] } });
+  const { response } = await chat({ answers: { count_request: [unlimited] } });
   assert.equal(response.status, 200);
   assert.deepEqual(
     [...response.headers.keys()].filter((name) => name.startsWith("x-ratelimit")),

@@ -36,7 +36,7 @@ export const denial = (metric: string) => ({
 const question = (name: string, args: Record<string, unknown>) =>
   [name, args.metric ?? args.reservation_id].filter(Boolean).join(" ");
 
-export const TAKE = ["consume_quota api_calls", "reserve_quota chat_messages", "reserve_quota tokens"];
+export const TAKE = ["count_request", "reserve_quota chat_messages", "reserve_quota tokens"];
 export const CLOSE = "settle_reservations";
 
 export const RELEASE = "release_reservation chat_messages reservation";
@@ -44,7 +44,7 @@ export const RELEASE = "release_reservation chat_messages reservation";
 export const EXTEND = "extend_reservation tokens reservation";
 
 const GRANTED: Record<string, unknown> = {
-  "consume_quota api_calls": [decision("api_calls")],
+  count_request: [decision("api_calls")],
   "reserve_quota chat_messages": [reservation("chat_messages")],
   "reserve_quota tokens": [reservation("tokens")],
   [CLOSE]: [reservation("chat_messages"), reservation("tokens")],

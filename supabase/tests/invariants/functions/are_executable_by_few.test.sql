@@ -24,7 +24,7 @@ select set_eq(
   $$ select proname::text from executables where nspname = 'private' and rolname = 'authenticated' $$,
   array[
     'admits', 'check_tenant_quota', 'clear_custom_quota', 'consume_quota', 'consume_quota_batch',
-    'consume_quota_batches', 'consume_quotas', 'create_tenant', 'explain_decision', 'extend_reservation',
+    'consume_quota_batches', 'consume_quotas', 'count_request', 'create_tenant', 'explain_decision', 'extend_reservation',
     'get_multi_tenant_stats', 'get_quota_checks', 'get_quota_status', 'get_rate_limit_usage', 'get_tenant_events',
     'get_tenant_usage', 'get_tenants_exceeding_quota', 'get_today_usage', 'get_top_consumers', 'has_permission',
     'is_platform_admin', 'recompute_usage_metrics', 'record_usage', 'release_reservation', 'reserve_quota',
@@ -36,7 +36,7 @@ select set_eq(
   $$ select proname::text from executables where nspname = 'private' and rolname = 'service_role' $$,
   array[
     'admits', 'aggregate_usage_metrics', 'check_tenant_quota', 'cleanup_old_realtime_events', 'clear_custom_quota',
-    'consume_quota', 'consume_quota_batch', 'consume_quota_batches', 'consume_quotas', 'create_tenant',
+    'consume_quota', 'consume_quota_batch', 'consume_quota_batches', 'consume_quotas', 'count_request', 'create_tenant',
     'explain_decision', 'extend_reservation', 'get_multi_tenant_stats', 'get_quota_checks', 'get_quota_status',
     'get_rate_limit_usage', 'get_tenant_events', 'get_tenant_usage', 'get_tenants_exceeding_quota', 'get_today_usage',
     'get_top_consumers', 'recompute_usage_metrics', 'record_usage', 'release_reservation', 'reserve_quota',

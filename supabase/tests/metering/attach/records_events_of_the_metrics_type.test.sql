@@ -1,5 +1,5 @@
 begin;
-select plan(7);
+select plan(8);
 
 select tests.create_tenant('acme', 'enterprise');
 create table public.jobs (id int, part text, tenant_id uuid, minutes int, primary key (part, id));
@@ -23,8 +23,10 @@ select is(pg_temp.record_of('run_minutes'), 'run_time tokens 0 quantity 7 key a,
 select is(pg_temp.record_of('executions'), 'execution tokens 0 quantity 7 key a,b,1 for ', 'be it any');
 select is(pg_temp.record_of('executions', 'search'), 'search tokens 0 quantity 7 key a,b,1 for ', 'or the one that is named');
 select is(pg_temp.record_of('tokens', 'ai_request'), 'ai_request tokens 7 quantity 1 key a,b,1 for ', 'tokens as tokens');
-select is(pg_temp.record_of('tokens'), null, 'none, where there is no type');
-select is(pg_temp.record_of('seats'), null, 'nor of a gauge');
+select is(pg_temp.record_of('tokens'), 'ai_request tokens 7 quantity 1 key a,b,1 for ', 'which every type counts');
+insert into public.metrics (id, unit, kind, default_period, description) values ('pages', 'page', 'counter', 'day', 'Pages');
+select is(pg_temp.record_of('pages'), 'pages tokens 0 quantity 7 key a,b,1 for ', 'one of its own, where there is none');
+select is(pg_temp.record_of('seats'), null, 'none of a gauge');
 select is(tests.error_of($$ select pg_temp.record_of('tokens', 'nonsense') $$), '23503', 'an unknown type is refused');
 
 select * from finish();
