@@ -28,10 +28,15 @@ export function createMeterbase(client: Client, options: MeterbaseOptions = {}):
 
 export type { Client } from "./client.ts";
 export type { Database } from "./database.types.ts";
-export * from "./delivery_buffer.ts";
+export type { DeliveryOptions, Journal, Pending } from "./delivery_buffer.ts";
 export * from "./errors.ts";
 export * from "./quota.ts";
-export * from "./quota_enforcement.ts";
+export type {
+  EnforcementOptions,
+  FailureMode,
+  MultipleQuotaResult,
+  OfflineTake,
+} from "./quota_enforcement.ts";
 export * from "./tokens.ts";
 export * from "./usage.ts";
 export * from "./usage_buffer.ts";
