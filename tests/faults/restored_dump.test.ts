@@ -114,6 +114,9 @@ test("a dump that is restored counts on from where it was, exactly", async () =>
     if (i % 5 === 0) await aggregate(from);
   }
   await from`select public.consume_quota(${tenantIds[0]}, 'tokens', 1000000000)`;
+  await from`create table public."the papers" (id int primary key, tenant_id uuid)`;
+  await from`select meter.attach('public."the papers"', 'workflows')`;
+  await from`insert into public."the papers" values (1, ${tenantIds[0]}), (2, ${tenantIds[0]})`;
   await aggregate(from);
   for (let i = 0; i < 4; i++) await send(from, tenantIds[i % 2] as string, batch(10));
   expect(await pendingBatches(from, tenantIds)).toBe(4);
@@ -146,6 +149,20 @@ test("a dump that is restored counts on from where it was, exactly", async () =>
   expect(restored?.events).toBe(restored?.keys);
   expect(await pendingBatches(to, tenantIds)).toBe(4);
   expect(await storedRollups(to, tenantIds)).toEqual(rollupsAtSource);
+
+  // A metered table is metered, and what it holds is counted once.
+  const papers = async () => {
+    const [counter] = await to`
+      select used::int from private.quota_counters
+      where tenant_id = ${tenantIds[0]} and metric = 'workflows' and period = 'none' and subject = ''`;
+    return counter?.used;
+  };
+  expect(await papers()).toBe(2);
+  await to`insert into public."the papers" values (3, ${tenantIds[0]})`;
+  await to`delete from public."the papers" where id < 3`;
+  expect(await papers()).toBe(1);
+  await to`select meter.detach('public."the papers"', 'workflows')`;
+  expect(await papers()).toBe(0);
 
   // What is sent again is known, and what is new is counted, beside what was pending.
   for (const tenantId of tenantIds) {
