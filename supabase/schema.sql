@@ -610,6 +610,62 @@ begin
 end
 $$;
 
+-- Name: answer_amounts(uuid, text, bigint[], private.quota_window[], bigint, private.quota_take); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.answer_amounts(p_tenant_id uuid, p_metric text, p_amounts bigint[], p_seen private.quota_window[], p_room bigint, p_take private.quota_take) RETURNS private.quota_take
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_tightest private.quota_window := private.tightest_window(p_take.windows, 0, true);
+  v_window private.quota_window;
+  v_amount bigint;
+  v_running bigint := 0;
+  v_denials int := 0;
+  v_denial private.quota_denial;
+  v_denied_amount bigint;
+  v_answer public.quota_answer;
+begin
+  p_take.is_loss_tolerable := true;
+  foreach v_window in array p_take.windows loop
+    p_take.is_loss_tolerable := p_take.is_loss_tolerable and v_window.period in ('minute', 'hour');
+  end loop;
+  foreach v_amount in array p_amounts loop
+    if v_amount <= p_room - v_running then
+      v_running := v_running + v_amount;
+      v_window := v_tightest;
+      v_window.used := v_tightest.used - p_take.taken + v_running;
+      v_answer := private.quota_answer(p_metric, v_window, true);
+      if (v_answer.reason is not null and v_window.used - v_amount <= v_window.limit_value)
+        or (v_window.sample_rate > 0 and random() < v_window.sample_rate)
+      then
+        v_answer.decision_id := private.write_receipt(
+          p_tenant_id, p_metric, v_amount, v_answer, v_window,
+          private.windows_after(p_take.windows, v_running - p_take.taken), false
+        );
+        p_take.is_loss_tolerable := false;
+      end if;
+      v_denied_amount := null;
+    else
+      v_denials := v_denials + 1;
+      if v_amount is distinct from v_denied_amount then
+        -- By the windows as they were looked at: others may have given back since, and then nothing would be full.
+        p_take.denied_by := private.windows_after(p_seen, v_running);
+        v_denial := private.deny_quota(p_tenant_id, p_metric, v_amount, p_take.denied_by);
+        v_denied_amount := v_amount;
+        p_take.is_loss_tolerable := p_take.is_loss_tolerable and not v_denial.is_new;
+      end if;
+      v_answer := v_denial.answer;
+    end if;
+    p_take.answers := p_take.answers || v_answer;
+  end loop;
+  if v_denials > 0 then
+    perform private.count_denials(p_tenant_id, p_metric, v_denials);
+  end if;
+  return p_take;
+end
+$$;
+
 -- Name: attach(regclass, text, text, text, text, text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.attach(p_table regclass, p_metric text, p_amount text, p_tenant text, p_subject text, p_event_type text) RETURNS void
@@ -3663,12 +3719,6 @@ declare
   v_used bigint;
   v_start timestamptz;
   v_is_taken boolean;
-  v_tightest private.quota_window;
-  v_running bigint := 0;
-  v_denials int := 0;
-  v_denial private.quota_denial;
-  v_denied_amount bigint;
-  v_answer public.quota_answer;
   v_take private.quota_take;
 begin
   for v_round in 1..10 loop
@@ -3729,46 +3779,7 @@ begin
     perform private.raise_error(503, 'quota_contended', 'The quota changes faster than it can be read; try again.');
   end if;
 
-  v_take.is_loss_tolerable := true;
-  if v_grants > 0 then
-    v_tightest := private.tightest_window(v_take.windows, 0, true);
-    foreach v_window in array v_take.windows loop
-      v_take.is_loss_tolerable := v_take.is_loss_tolerable and v_window.period in ('minute', 'hour');
-    end loop;
-  end if;
-  foreach v_amount in array p_amounts loop
-    if v_amount <= v_room - v_running then
-      v_running := v_running + v_amount;
-      v_window := v_tightest;
-      v_window.used := v_tightest.used - v_take.taken + v_running;
-      v_answer := private.quota_answer(p_metric, v_window, true);
-      if (v_answer.reason is not null and v_window.used - v_amount <= v_window.limit_value)
-        or (v_window.sample_rate > 0 and random() < v_window.sample_rate)
-      then
-        v_answer.decision_id := private.write_receipt(
-          p_tenant_id, p_metric, v_amount, v_answer, v_window,
-          private.windows_after(v_take.windows, v_running - v_take.taken), false
-        );
-        v_take.is_loss_tolerable := false;
-      end if;
-      v_denied_amount := null;
-    else
-      v_denials := v_denials + 1;
-      if v_amount is distinct from v_denied_amount then
-        -- By the windows as they were looked at: others may have given back since, and then nothing would be full.
-        v_take.denied_by := private.windows_after(v_windows, v_running);
-        v_denial := private.deny_quota(p_tenant_id, p_metric, v_amount, v_take.denied_by);
-        v_denied_amount := v_amount;
-        v_take.is_loss_tolerable := v_take.is_loss_tolerable and not v_denial.is_new;
-      end if;
-      v_answer := v_denial.answer;
-    end if;
-    v_take.answers := v_take.answers || v_answer;
-  end loop;
-  if v_denials > 0 then
-    perform private.count_denials(p_tenant_id, p_metric, v_denials);
-  end if;
-  return v_take;
+  return private.answer_amounts(p_tenant_id, p_metric, p_amounts, v_windows, v_room, v_take);
 end
 $$;
 
@@ -5416,6 +5427,10 @@ GRANT ALL ON FUNCTION private.admits(p_row anyelement) TO service_role;
 
 REVOKE ALL ON FUNCTION private.aggregate_usage_metrics() FROM PUBLIC;
 GRANT ALL ON FUNCTION private.aggregate_usage_metrics() TO service_role;
+
+-- Name: FUNCTION answer_amounts(p_tenant_id uuid, p_metric text, p_amounts bigint[], p_seen private.quota_window[], p_room bigint, p_take private.quota_take); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.answer_amounts(p_tenant_id uuid, p_metric text, p_amounts bigint[], p_seen private.quota_window[], p_room bigint, p_take private.quota_take) FROM PUBLIC;
 
 -- Name: FUNCTION attach(p_table regclass, p_metric text, p_amount text, p_tenant text, p_subject text, p_event_type text); Type: ACL; Schema: private; Owner: -
 

@@ -78,6 +78,17 @@ test("a reservation grows while its work goes on", async () => {
   });
   expect(await mb.quota.extendReservation(id, 30)).toMatchObject({ allowed: false, used: 90 });
   expect(await mb.quota.settleReservation(id, 70)).toMatchObject({ used: 70 });
+
+  const others = await Promise.all([1, 2].map(() => mb.quota.reserveQuota(tenant.id, "chat_messages", 10)));
+  const settlements = others.map(({ reservation_id }, i) => ({
+    reservationId: reservation_id as string,
+    actualAmount: i + 1,
+  }));
+  const settled = await mb.quota.settleReservations(settlements);
+  expect(settled.map(({ reservation_id }) => reservation_id).sort()).toEqual(
+    settlements.map(({ reservationId }) => reservationId).sort(),
+  );
+  expect(await mb.quota.checkTenantQuota(tenant.id, "chat_messages")).toMatchObject({ used: 73 });
 });
 
 test("callers at once share a call, and each gets its own answer", async () => {
