@@ -56,6 +56,57 @@ export type Database = {
         };
         Relationships: [];
       };
+      api_keys: {
+        Row: {
+          created_at: string;
+          created_by: string | null;
+          expires_at: string | null;
+          id: string;
+          last_used_at: string | null;
+          name: string;
+          prefix: string;
+          request_count: number;
+          revoked_at: string | null;
+          role: Database["public"]["Enums"]["member_role"];
+          tenant_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          created_by?: string | null;
+          expires_at?: string | null;
+          id?: string;
+          last_used_at?: string | null;
+          name: string;
+          prefix: string;
+          request_count?: number;
+          revoked_at?: string | null;
+          role: Database["public"]["Enums"]["member_role"];
+          tenant_id: string;
+        };
+        Update: {
+          created_at?: string;
+          created_by?: string | null;
+          expires_at?: string | null;
+          id?: string;
+          last_used_at?: string | null;
+          name?: string;
+          prefix?: string;
+          request_count?: number;
+          revoked_at?: string | null;
+          role?: Database["public"]["Enums"]["member_role"];
+          tenant_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "api_keys_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       audit_events: {
         Row: {
           action: string;
@@ -411,6 +462,51 @@ export type Database = {
         };
         Relationships: [];
       };
+      tenant_invites: {
+        Row: {
+          closed_at: string | null;
+          created_at: string;
+          email: string;
+          expires_at: string;
+          id: string;
+          invited_by: string | null;
+          role: Database["public"]["Enums"]["member_role"];
+          status: Database["public"]["Enums"]["invite_status"];
+          tenant_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          closed_at?: string | null;
+          created_at?: string;
+          email: string;
+          expires_at: string;
+          id?: string;
+          invited_by?: string | null;
+          role: Database["public"]["Enums"]["member_role"];
+          status?: Database["public"]["Enums"]["invite_status"];
+          tenant_id: string;
+        };
+        Update: {
+          closed_at?: string | null;
+          created_at?: string;
+          email?: string;
+          expires_at?: string;
+          id?: string;
+          invited_by?: string | null;
+          role?: Database["public"]["Enums"]["member_role"];
+          status?: Database["public"]["Enums"]["invite_status"];
+          tenant_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "tenant_invites_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       tenant_limits: {
         Row: {
           created_at: string;
@@ -650,6 +746,7 @@ export type Database = {
           clock_offset: string;
           created_at: string;
           id: string;
+          is_test: boolean;
           name: string;
           plan_id: string;
           slug: string;
@@ -663,6 +760,7 @@ export type Database = {
           clock_offset?: string;
           created_at?: string;
           id?: string;
+          is_test?: boolean;
           name: string;
           plan_id?: string;
           slug: string;
@@ -675,6 +773,7 @@ export type Database = {
           clock_offset?: string;
           created_at?: string;
           id?: string;
+          is_test?: boolean;
           name?: string;
           plan_id?: string;
           slug?: string;
@@ -720,6 +819,28 @@ export type Database = {
           },
         ];
       };
+      user_suspensions: {
+        Row: {
+          created_at: string;
+          reason: string;
+          suspended_by: string | null;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          reason: string;
+          suspended_by?: string | null;
+          user_id: string;
+        };
+        Update: {
+          created_at?: string;
+          reason?: string;
+          suspended_by?: string | null;
+          user_id?: string;
+        };
+        Relationships: [];
+      };
     };
     Views: {
       entitlements: {
@@ -737,12 +858,37 @@ export type Database = {
       };
     };
     Functions: {
+      accept_invite: {
+        Args: { token: string };
+        Returns: {
+          created_at: string;
+          role: Database["public"]["Enums"]["member_role"];
+          tenant_id: string;
+          user_id: string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "memberships";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       aggregate_usage_metrics: {
         Args: Record<PropertyKey, never>;
         Returns: Database["public"]["CompositeTypes"]["rollup_answer"][];
         SetofOptions: {
           from: "*";
           to: "rollup_answer";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      authenticate_api_key: {
+        Args: { secret_hash: string };
+        Returns: Database["public"]["CompositeTypes"]["authenticated_api_key"][];
+        SetofOptions: {
+          from: "*";
+          to: "authenticated_api_key";
           isOneToOne: false;
           isSetofReturn: true;
         };
@@ -838,12 +984,28 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      create_api_key: {
+        Args: {
+          expires_at?: string;
+          name: string;
+          role: Database["public"]["Enums"]["member_role"];
+          tenant_id: string;
+        };
+        Returns: Database["public"]["CompositeTypes"]["created_api_key"];
+        SetofOptions: {
+          from: "*";
+          to: "created_api_key";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       create_tenant: {
-        Args: { name: string; plan_id?: string };
+        Args: { is_test?: boolean; name: string; plan_id?: string };
         Returns: {
           clock_offset: string;
           created_at: string;
           id: string;
+          is_test: boolean;
           name: string;
           plan_id: string;
           slug: string;
@@ -990,6 +1152,17 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      invite_member: {
+        Args: { email: string; role: Database["public"]["Enums"]["member_role"]; tenant_id: string };
+        Returns: Database["public"]["CompositeTypes"]["created_invite"];
+        SetofOptions: {
+          from: "*";
+          to: "created_invite";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      reactivate_user: { Args: { user_id: string }; Returns: undefined };
       recompute_usage_metrics: {
         Args: { from_ts: string; to_ts: string };
         Returns: Database["public"]["CompositeTypes"]["rollup_answer"][];
@@ -1010,6 +1183,7 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      reject_invite: { Args: { token: string }; Returns: undefined };
       release_reservation: {
         Args: { reservation_id: string };
         Returns: Database["public"]["CompositeTypes"]["reservation_answer"][];
@@ -1020,6 +1194,7 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      remove_member: { Args: { tenant_id: string; user_id: string }; Returns: undefined };
       reserve_quota: {
         Args: {
           amount: number;
@@ -1047,6 +1222,8 @@ export type Database = {
         };
         Returns: number;
       };
+      revoke_api_key: { Args: { id: string }; Returns: undefined };
+      revoke_invite: { Args: { id: string }; Returns: undefined };
       set_custom_quota: {
         Args: {
           limit_value: number;
@@ -1070,6 +1247,28 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      set_test_clock: {
+        Args: { clock_offset: string; tenant_id: string };
+        Returns: {
+          clock_offset: string;
+          created_at: string;
+          id: string;
+          is_test: boolean;
+          name: string;
+          plan_id: string;
+          slug: string;
+          status: Database["public"]["Enums"]["tenant_status"];
+          stripe_customer_id: string | null;
+          trial_ends_at: string | null;
+          updated_at: string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "tenants";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       settle_reservation: {
         Args: { actual_amount: number; event?: Json; reservation_id: string };
         Returns: Database["public"]["CompositeTypes"]["reservation_answer"][];
@@ -1090,12 +1289,58 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      suspend_user: {
+        Args: { reason: string; user_id: string };
+        Returns: {
+          created_at: string;
+          reason: string;
+          suspended_by: string | null;
+          user_id: string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "user_suspensions";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      transfer_ownership: {
+        Args: { tenant_id: string; user_id: string };
+        Returns: {
+          created_at: string;
+          role: Database["public"]["Enums"]["member_role"];
+          tenant_id: string;
+          user_id: string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "memberships";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      update_member_role: {
+        Args: { role: Database["public"]["Enums"]["member_role"]; tenant_id: string; user_id: string };
+        Returns: {
+          created_at: string;
+          role: Database["public"]["Enums"]["member_role"];
+          tenant_id: string;
+          user_id: string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "memberships";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
     };
     Enums: {
       audit_actor: "system" | "admin" | "tenant" | "visitor" | "api_key";
       audit_result: "success" | "failure" | "partial";
       audit_severity: "info" | "warning" | "error" | "critical";
       failure_mode: "closed" | "open";
+      invite_status: "pending" | "accepted" | "rejected" | "revoked";
       member_role: "owner" | "admin" | "editor" | "viewer";
       metric_kind: "counter" | "gauge";
       notification_status: "pending" | "sending" | "sent" | "failed" | "dead";
@@ -1107,6 +1352,20 @@ export type Database = {
       tenant_status: "active" | "suspended";
     };
     CompositeTypes: {
+      authenticated_api_key: {
+        api_key_id: string | null;
+        tenant_id: string | null;
+        role: Database["public"]["Enums"]["member_role"] | null;
+      };
+      created_api_key: {
+        id: string | null;
+        secret: string | null;
+      };
+      created_invite: {
+        invite_id: string | null;
+        token: string | null;
+        expires_at: string | null;
+      };
       quota_answer: {
         allowed: boolean | null;
         metric: string | null;
@@ -1341,6 +1600,7 @@ export const Constants = {
       audit_result: ["success", "failure", "partial"],
       audit_severity: ["info", "warning", "error", "critical"],
       failure_mode: ["closed", "open"],
+      invite_status: ["pending", "accepted", "rejected", "revoked"],
       member_role: ["owner", "admin", "editor", "viewer"],
       metric_kind: ["counter", "gauge"],
       notification_status: ["pending", "sending", "sent", "failed", "dead"],

@@ -205,13 +205,6 @@ CREATE TYPE public.audit_severity AS ENUM (
     'critical'
 );
 
--- Name: failure_mode; Type: TYPE; Schema: public; Owner: -
-
-CREATE TYPE public.failure_mode AS ENUM (
-    'closed',
-    'open'
-);
-
 -- Name: member_role; Type: TYPE; Schema: public; Owner: -
 
 CREATE TYPE public.member_role AS ENUM (
@@ -219,6 +212,45 @@ CREATE TYPE public.member_role AS ENUM (
     'admin',
     'editor',
     'viewer'
+);
+
+-- Name: authenticated_api_key; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.authenticated_api_key AS (
+	api_key_id uuid,
+	tenant_id uuid,
+	role public.member_role
+);
+
+-- Name: created_api_key; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.created_api_key AS (
+	id uuid,
+	secret text
+);
+
+-- Name: created_invite; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.created_invite AS (
+	invite_id uuid,
+	token text,
+	expires_at timestamp with time zone
+);
+
+-- Name: failure_mode; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.failure_mode AS ENUM (
+    'closed',
+    'open'
+);
+
+-- Name: invite_status; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.invite_status AS ENUM (
+    'pending',
+    'accepted',
+    'rejected',
+    'revoked'
 );
 
 -- Name: metric_kind; Type: TYPE; Schema: public; Owner: -
@@ -416,6 +448,43 @@ CREATE TYPE public.usage_summary AS (
 -- Name: TYPE usage_summary; Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON TYPE public.usage_summary IS 'Usage of one period: hourly, daily or monthly, in UTC. Latencies are milliseconds, error_rate is failed calls per call (0 to 1), quota_* are those of tokens.';
+
+-- Name: memberships; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.memberships (
+    tenant_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    role public.member_role NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+-- Name: TABLE memberships; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.memberships IS 'Which users belong to a tenant, and in which role.';
+
+-- Name: accept_invite(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.accept_invite(p_token text) RETURNS public.memberships
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_invite public.tenant_invites := private.answerable_invite(p_token);
+  v_membership public.memberships;
+begin
+  -- Its own seat is free for it from here on.
+  update public.tenant_invites i set status = 'accepted', closed_at = now() where i.id = v_invite.id;
+  perform private.require_seat(v_invite.tenant_id, private.tenant_now(v_invite.tenant_id));
+  insert into public.memberships (tenant_id, user_id, role)
+  values (v_invite.tenant_id, auth.uid(), v_invite.role)
+  on conflict do nothing
+  returning * into v_membership;
+  if not found then
+    perform private.raise_error(409, 'already_member', 'You are a member already.');
+  end if;
+  return v_membership;
+end
+$$;
 
 -- Name: add_quota(uuid, text, private.quota_window[], bigint); Type: FUNCTION; Schema: private; Owner: -
 
@@ -666,6 +735,89 @@ begin
 end
 $$;
 
+-- Name: tenant_invites; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.tenant_invites (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid NOT NULL,
+    email text NOT NULL,
+    role public.member_role NOT NULL,
+    status public.invite_status DEFAULT 'pending'::public.invite_status NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    invited_by text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    closed_at timestamp with time zone,
+    CONSTRAINT tenant_invites_dated_when_closed CHECK (((status = 'pending'::public.invite_status) = (closed_at IS NULL))),
+    CONSTRAINT tenant_invites_email_form CHECK (((email = lower(email)) AND (email ~ '^[^@\s]+@[^@\s]+\.[^@\s]+$'::text) AND (char_length(email) <= 320)))
+);
+
+-- Name: TABLE tenant_invites; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.tenant_invites IS 'Who was asked to join a tenant. A pending invite holds a seat until it expires.';
+
+-- Name: COLUMN tenant_invites.expires_at; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.tenant_invites.expires_at IS 'In the tenant''s time.';
+
+-- Name: COLUMN tenant_invites.invited_by; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.tenant_invites.invited_by IS 'The user or API key that invited.';
+
+-- Name: answerable_invite(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.answerable_invite(p_token text) RETURNS public.tenant_invites
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := auth.uid();
+  v_email text;
+  v_invite public.tenant_invites;
+begin
+  select lower(u.email) into v_email
+  from auth.users u
+  where u.id = v_user_id and not exists (select from public.user_suspensions s where s.user_id = u.id);
+  if not found then
+    perform private.raise_error(403, 'permission_denied', 'Sign in with the address that was invited.');
+  end if;
+  select i.* into v_invite
+  from private.invite_tokens k join public.tenant_invites i on i.id = k.invite_id
+  where k.token_hash = sha256(convert_to(p_token, 'UTF8'));
+  if not found then
+    perform private.raise_error(404, 'invite_not_found', 'There is no such invite.');
+  end if;
+  if v_email is distinct from v_invite.email then
+    perform private.raise_error(403, 'invite_for_another', 'The invite is for another address.');
+  end if;
+  perform from public.tenants t where t.id = v_invite.tenant_id and t.status = 'active' for no key update;
+  if not found then
+    perform private.raise_error(403, 'permission_denied', 'The tenant is suspended.');
+  end if;
+  select * into v_invite from public.tenant_invites i where i.id = v_invite.id for update;
+  if v_invite.status <> 'pending' then
+    perform private.raise_error(409, 'invite_closed', format('The invite was %s.', v_invite.status));
+  end if;
+  if v_invite.expires_at <= private.tenant_now(v_invite.tenant_id) then
+    perform private.raise_error(409, 'invite_expired', 'The invite has expired: ask for a new one.');
+  end if;
+  return v_invite;
+end
+$$;
+
+-- Name: api_key_id(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.api_key_id() RETURNS uuid
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if auth.jwt() ->> 'iss' = 'meterbase' and auth.uid() is null then
+    return (auth.jwt() ->> 'api_key')::uuid;
+  end if;
+  return null;
+end
+$$;
+
 -- Name: attach(regclass, text, text, text, text, text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.attach(p_table regclass, p_metric text, p_amount text, p_tenant text, p_subject text, p_event_type text) RETURNS void
@@ -744,7 +896,7 @@ declare
 begin
   v_actor := (case
     when private.is_trusted() then 'system'
-    when auth.jwt() ? 'api_key' then 'api_key'
+    when private.api_key_id() is not null then 'api_key'
     when auth.uid() is null then 'visitor'
     when private.is_platform_admin() then 'admin'
     else 'tenant'
@@ -758,7 +910,7 @@ begin
     p_tenant_id, p_event_type, p_action, p_entity_type, p_entity_id, v_actor,
     case v_actor
       when 'system' then coalesce(nullif(current_setting('role'), 'none'), session_user)
-      when 'api_key' then auth.jwt() ->> 'api_key'
+      when 'api_key' then private.api_key_id()::text
       else auth.uid()::text
     end,
     p_severity, p_result, p_old_values, p_new_values,
@@ -789,6 +941,56 @@ begin
     );
   end if;
   return null;
+end
+$$;
+
+-- Name: authenticate_api_key(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.authenticate_api_key(p_secret_hash text) RETURNS SETOF public.authenticated_api_key
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_key public.authenticated_api_key;
+begin
+  if p_secret_hash is null or p_secret_hash !~ '^[0-9a-f]{64}$' then
+    perform private.raise_error(400, 'invalid_secret_hash', 'Send the SHA-256 of the secret, as 64 hexadecimal digits.');
+  end if;
+  select k.id, k.tenant_id, k.role into v_key
+  from private.api_key_hashes h
+  join public.api_keys k on k.id = h.api_key_id
+  join public.tenants t on t.id = k.tenant_id
+  where h.secret_hash = decode(p_secret_hash, 'hex') and t.status = 'active'
+    and k.revoked_at is null and (k.expires_at is null or k.expires_at > now() + t.clock_offset);
+  if not found then
+    return;
+  end if;
+  -- A crash of the server may lose the last few hundred milliseconds of this counting; nothing waits for the disk.
+  if current_setting('request.path', true) = '/rpc/authenticate_api_key' then
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
+  insert into private.api_key_uses as u (api_key_id, source, uses, last_used_at)
+  values (v_key.api_key_id, pg_backend_pid(), 1, now())
+  on conflict (api_key_id, source) do update set uses = u.uses + 1, last_used_at = excluded.last_used_at;
+  return next v_key;
+end
+$_$;
+
+-- Name: base62(bigint, integer); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.base62(p_value bigint, p_length integer) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE STRICT
+    SET search_path TO ''
+    AS $$
+declare
+  v_rest bigint := p_value;
+  v_text text := '';
+begin
+  for v_i in 1..p_length loop
+    v_text := substr('0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz', (v_rest % 62)::int + 1, 1) || v_text;
+    v_rest := v_rest / 62;
+  end loop;
+  return v_text;
 end
 $$;
 
@@ -1494,6 +1696,56 @@ begin
 end
 $$;
 
+-- Name: crc32(bytea); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.crc32(p_bytes bytea) RETURNS bigint
+    LANGUAGE plpgsql IMMUTABLE STRICT
+    SET search_path TO ''
+    AS $$
+declare
+  v_crc bigint := 4294967295;
+begin
+  for v_i in 0..length(p_bytes) - 1 loop
+    v_crc := v_crc # get_byte(p_bytes, v_i);
+    for v_bit in 1..8 loop
+      v_crc := (v_crc >> 1) # (case when v_crc & 1 = 1 then 3988292384 else 0 end);
+    end loop;
+  end loop;
+  return v_crc # 4294967295;
+end
+$$;
+
+-- Name: create_api_key(uuid, text, public.member_role, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.create_api_key(p_tenant_id uuid, p_name text, p_role public.member_role, p_expires_at timestamp with time zone) RETURNS public.created_api_key
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_own public.member_role := private.lock_members(p_tenant_id, 'apikey:create');
+  v_name text := btrim(p_name);
+  v_key public.created_api_key;
+begin
+  perform private.require_role_within(v_own, p_role);
+  if v_name is null or char_length(v_name) not between 1 and 100 then
+    perform private.raise_error(400, 'invalid_name', 'An API key''s name has 1 to 100 characters.');
+  end if;
+  if p_expires_at <= private.tenant_now(p_tenant_id) then
+    perform private.raise_error(400, 'invalid_expiry', 'An API key expires in the future, or never.');
+  end if;
+  select private.new_api_key_secret(case when t.is_test then 'sk_test_' else 'sk_live_' end) into v_key.secret
+  from public.tenants t where t.id = p_tenant_id;
+  insert into public.api_keys (tenant_id, name, prefix, role, expires_at, created_by)
+  values (
+    p_tenant_id, v_name, left(v_key.secret, 12), p_role, p_expires_at, coalesce(auth.uid(), private.api_key_id())::text
+  )
+  returning id into v_key.id;
+  insert into private.api_key_hashes (secret_hash, api_key_id)
+  values (sha256(convert_to(v_key.secret, 'UTF8')), v_key.id);
+  return v_key;
+end
+$$;
+
 -- Name: tenants; Type: TABLE; Schema: public; Owner: -
 
 CREATE TABLE public.tenants (
@@ -1502,6 +1754,7 @@ CREATE TABLE public.tenants (
     slug text NOT NULL,
     plan_id text DEFAULT 'free'::text NOT NULL,
     status public.tenant_status DEFAULT 'active'::public.tenant_status NOT NULL,
+    is_test boolean DEFAULT false NOT NULL,
     trial_ends_at timestamp with time zone,
     clock_offset interval DEFAULT '00:00:00'::interval NOT NULL,
     stripe_customer_id text,
@@ -1516,25 +1769,32 @@ CREATE TABLE public.tenants (
 
 COMMENT ON TABLE public.tenants IS 'Who is metered and billed: a customer''s workspace, organization or account.';
 
+-- Name: COLUMN tenants.is_test; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.tenants.is_test IS 'Whether its admins may set its test clock, and its API keys are sk_test_ keys.';
+
 -- Name: COLUMN tenants.clock_offset; Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON COLUMN public.tenants.clock_offset IS 'Test clock: how far this tenant''s time is ahead of the real one.';
 
--- Name: create_tenant(text, text); Type: FUNCTION; Schema: private; Owner: -
+-- Name: create_tenant(text, text, boolean); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.create_tenant(p_name text, p_plan_id text) RETURNS public.tenants
+CREATE FUNCTION private.create_tenant(p_name text, p_plan_id text, p_is_test boolean) RETURNS public.tenants
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $_$
 declare
   v_name text := btrim(p_name);
   v_user_id uuid := auth.uid();
+  v_is_operator boolean := private.is_trusted() or private.is_platform_admin();
   v_slug text;
   v_plan record;
   v_tenant public.tenants;
 begin
-  if v_user_id is null and not private.is_trusted() then
-    perform private.raise_error(403, 'permission_denied', 'Sign in to create a tenant.');
+  if not v_is_operator and (
+    v_user_id is null or exists (select from public.user_suspensions s where s.user_id = v_user_id)
+  ) then
+    perform private.raise_error(403, 'permission_denied', 'Sign in as a user who is not suspended to create a tenant.');
   end if;
   if v_name is null or char_length(v_name) not between 1 and 100 then
     perform private.raise_error(400, 'invalid_name', 'A tenant''s name has 1 to 100 characters.');
@@ -1543,14 +1803,17 @@ begin
   if not found then
     perform private.raise_error(404, 'plan_not_found', format('There is no plan "%s".', p_plan_id));
   end if;
-  if not (v_plan.is_self_serve or private.is_trusted() or private.is_platform_admin()) then
+  if not (v_plan.is_self_serve or v_is_operator) then
     perform private.raise_error(403, 'plan_not_self_serve', format('The plan "%s" is not one to start with.', p_plan_id));
+  end if;
+  if p_is_test and not v_is_operator then
+    perform private.raise_error(403, 'platform_admin_only', 'Only a platform admin may make a test tenant.');
   end if;
 
   v_slug := coalesce(nullif(btrim(left(regexp_replace(lower(v_name), '[^a-z0-9]+', '-', 'g'), 40), '-'), ''), 'tenant');
   loop
-    insert into public.tenants (name, slug, plan_id, trial_ends_at)
-    values (v_name, v_slug, v_plan.id, now() + make_interval(days => v_plan.trial_days))
+    insert into public.tenants (name, slug, plan_id, is_test, trial_ends_at)
+    values (v_name, v_slug, v_plan.id, coalesce(p_is_test, false), now() + make_interval(days => v_plan.trial_days))
     on conflict (slug) do nothing
     returning * into v_tenant;
     exit when found;
@@ -2010,6 +2273,30 @@ begin
 end
 $$;
 
+-- Name: fold_api_key_uses(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.fold_api_key_uses() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  with taken as (
+    delete from private.api_key_uses u
+    using (
+      select s.api_key_id, s.source from private.api_key_uses s
+      order by s.api_key_id, s.source
+      for update skip locked
+    ) d
+    where u.api_key_id = d.api_key_id and u.source = d.source
+    returning u.api_key_id, u.uses, u.last_used_at
+  )
+  update public.api_keys k
+  set request_count = k.request_count + t.uses, last_used_at = greatest(k.last_used_at, t.last_used_at)
+  from (select api_key_id, sum(uses) as uses, max(last_used_at) as last_used_at from taken group by api_key_id) t
+  where k.id = t.api_key_id;
+end
+$$;
+
 -- Name: fold_quota_denials(); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.fold_quota_denials() RETURNS void
@@ -2388,18 +2675,56 @@ CREATE FUNCTION private.has_permission(p_tenant_id uuid, p_permission text) RETU
 begin
   return private.is_trusted()
     or exists (
-      select
-      from public.memberships m
-      join public.tenants t on t.id = m.tenant_id
-      join public.role_permissions p on p.role = m.role
-      where m.tenant_id = p_tenant_id
-        and m.user_id = (select auth.uid())
-        and t.status = 'active'
-        and p.permission = p_permission
+      select from public.role_permissions p
+      where p.role = private.role_in(p_tenant_id) and p.permission = p_permission
     )
     or private.is_platform_admin();
 end
 $$;
+
+-- Name: invite_member(uuid, text, public.member_role); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.invite_member(p_tenant_id uuid, p_email text, p_role public.member_role) RETURNS public.created_invite
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_own public.member_role := private.lock_members(p_tenant_id, 'member:invite');
+  v_at timestamptz := private.tenant_now(p_tenant_id);
+  v_email text := lower(btrim(p_email));
+  v_token text := 'inv_' || replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+  v_tenant_name text;
+  v_invite public.created_invite;
+begin
+  perform private.require_role_within(v_own, p_role);
+  if v_email is null or char_length(v_email) > 320 or v_email !~ '^[^@\s]+@[^@\s]+\.[^@\s]+$' then
+    perform private.raise_error(400, 'invalid_email', 'That is no e-mail address.');
+  end if;
+  if exists (
+    select from public.memberships m join auth.users u on u.id = m.user_id
+    where m.tenant_id = p_tenant_id and lower(u.email) = v_email
+  ) then
+    perform private.raise_error(409, 'already_member', 'Whoever has this address is a member already.');
+  end if;
+
+  update public.tenant_invites i set status = 'revoked', closed_at = now()
+  where i.tenant_id = p_tenant_id and i.email = v_email and i.status = 'pending';
+  perform private.require_seat(p_tenant_id, v_at);
+  insert into public.tenant_invites (tenant_id, email, role, expires_at, invited_by)
+  values (p_tenant_id, v_email, p_role, v_at + interval '7 days', coalesce(auth.uid(), private.api_key_id())::text)
+  returning id, v_token, expires_at into v_invite;
+  insert into private.invite_tokens (token_hash, invite_id)
+  values (sha256(convert_to(v_token, 'UTF8')), v_invite.invite_id);
+
+  select t.name into v_tenant_name from public.tenants t where t.id = p_tenant_id;
+  insert into public.alert_notifications (tenant_id, kind, recipient, payload)
+  values (p_tenant_id, 'invite', v_email, jsonb_build_object(
+    'invite_id', v_invite.invite_id, 'tenant_name', v_tenant_name, 'role', p_role,
+    'token', v_token, 'expires_at', v_invite.expires_at
+  ));
+  return v_invite;
+end
+$_$;
 
 -- Name: is_known_row(regclass, anyelement); Type: FUNCTION; Schema: private; Owner: -
 
@@ -2435,8 +2760,11 @@ CREATE FUNCTION private.is_platform_admin() RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
+declare
+  v_user_id uuid := auth.uid();
 begin
-  return exists (select from public.platform_admins where user_id = (select auth.uid()));
+  return exists (select from public.platform_admins a where a.user_id = v_user_id)
+    and not exists (select from public.user_suspensions s where s.user_id = v_user_id);
 end
 $$;
 
@@ -2448,6 +2776,40 @@ CREATE FUNCTION private.is_trusted() RETURNS boolean
     AS $$
 begin
   return current_setting('role') in ('none', 'postgres', 'service_role');
+end
+$$;
+
+-- Name: keep_an_owner(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.keep_an_owner() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if old.role = 'owner' and (tg_op = 'DELETE' or new.role <> 'owner') then
+    update public.tenants t set updated_at = now() where t.id = old.tenant_id;
+    -- Without the tenant, it is being deleted with all its members.
+    if found and not exists (
+      select from public.memberships m where m.tenant_id = old.tenant_id and m.role = 'owner'
+    ) then
+      perform private.raise_error(409, 'last_owner', 'A tenant keeps an owner: make another member one first.');
+    end if;
+  end if;
+  return null;
+end
+$$;
+
+-- Name: keep_clock_from_going_back(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.keep_clock_from_going_back() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  if new.clock_offset < old.clock_offset then
+    perform private.raise_error(400, 'invalid_clock_offset', 'A test clock never goes back.');
+  end if;
+  return new;
 end
 $$;
 
@@ -2554,6 +2916,25 @@ begin
 end
 $$;
 
+-- Name: lock_members(uuid, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.lock_members(p_tenant_id uuid, p_permission text) RETURNS public.member_role
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_permission(p_tenant_id, p_permission);
+  perform from public.tenants t where t.id = p_tenant_id for no key update;
+  if not found then
+    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
+  end if;
+  if private.is_trusted() or private.is_platform_admin() then
+    return 'owner'::public.member_role;
+  end if;
+  return private.role_in(p_tenant_id);
+end
+$$;
+
 -- Name: lock_usage_events(); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.lock_usage_events() RETURNS void
@@ -2573,6 +2954,23 @@ begin
       perform pg_sleep(0.2);
     end;
   end loop;
+end
+$$;
+
+-- Name: membership_of(uuid, uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.membership_of(p_tenant_id uuid, p_user_id uuid) RETURNS public.memberships
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_membership public.memberships;
+begin
+  select * into v_membership from public.memberships m where m.tenant_id = p_tenant_id and m.user_id = p_user_id;
+  if not found then
+    perform private.raise_error(404, 'member_not_found', 'There is no such member.');
+  end if;
+  return v_membership;
 end
 $$;
 
@@ -2721,6 +3119,30 @@ begin
     then (p_metadata ->> 'prompt_tokens')::numeric * p_input + (p_metadata ->> 'completion_tokens')::numeric * p_output
     else p_tokens * p_input
   end / 1000000);
+end
+$$;
+
+-- Name: new_api_key_secret(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.new_api_key_secret(p_prefix text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_secret text := p_prefix;
+  v_bytes bytea;
+begin
+  while char_length(v_secret) < char_length(p_prefix) + 30 loop
+    -- 244 random bits from two ids, spread over 32 bytes.
+    v_bytes := sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8'));
+    for v_i in 0..31 loop
+      exit when char_length(v_secret) = char_length(p_prefix) + 30;
+      if get_byte(v_bytes, v_i) < 248 then
+        v_secret := v_secret || private.base62(get_byte(v_bytes, v_i) % 62, 1);
+      end if;
+    end loop;
+  end loop;
+  return v_secret || private.base62(private.crc32(convert_to(v_secret, 'UTF8')), 6);
 end
 $$;
 
@@ -3045,6 +3467,21 @@ CREATE FUNCTION private.raise_error(p_status integer, p_reason text, p_message t
     AS $$
 begin
   raise exception using errcode = 'PT' || p_status, message = p_message, hint = p_reason;
+end
+$$;
+
+-- Name: reactivate_user(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.reactivate_user(p_user_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_platform_admin();
+  delete from public.user_suspensions s where s.user_id = p_user_id;
+  if not found then
+    perform private.raise_error(404, 'user_not_suspended', 'The user is not suspended.');
+  end if;
 end
 $$;
 
@@ -3374,6 +3811,19 @@ begin
 end
 $$;
 
+-- Name: reject_invite(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.reject_invite(p_token text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_invite public.tenant_invites := private.answerable_invite(p_token);
+begin
+  update public.tenant_invites i set status = 'rejected', closed_at = now() where i.id = v_invite.id;
+end
+$$;
+
 -- Name: release_reservation(uuid); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.release_reservation(p_id uuid) RETURNS public.reservation_answer
@@ -3382,6 +3832,25 @@ CREATE FUNCTION private.release_reservation(p_id uuid) RETURNS public.reservatio
     AS $$
 begin
   return private.close_reservation(p_id, 'released', 0, null);
+end
+$$;
+
+-- Name: remove_member(uuid, uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.remove_member(p_tenant_id uuid, p_user_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_own public.member_role;
+begin
+  if p_user_id = auth.uid() then
+    perform private.membership_of(p_tenant_id, p_user_id);
+  else
+    v_own := private.lock_members(p_tenant_id, 'member:remove');
+    perform private.require_role_within(v_own, (private.membership_of(p_tenant_id, p_user_id)).role);
+  end if;
+  delete from public.memberships m where m.tenant_id = p_tenant_id and m.user_id = p_user_id;
 end
 $$;
 
@@ -3407,6 +3876,52 @@ CREATE FUNCTION private.require_platform_admin() RETURNS void
 begin
   if not (private.is_trusted() or private.is_platform_admin()) then
     perform private.raise_error(403, 'platform_admin_only', 'Only a platform admin may do this.');
+  end if;
+end
+$$;
+
+-- Name: require_role_within(public.member_role, public.member_role); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.require_role_within(p_own public.member_role, p_role public.member_role) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_role is null then
+    perform private.raise_error(400, 'invalid_role', 'Name a role: owner, admin, editor or viewer.');
+  end if;
+  if p_role < p_own then -- roles are declared from the highest down
+    perform private.raise_error(403, 'role_above_own', format('As %s you cannot give or take the role %s.', p_own, p_role));
+  end if;
+end
+$$;
+
+-- Name: require_seat(uuid, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.require_seat(p_tenant_id uuid, p_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_limit bigint;
+  v_taken bigint;
+begin
+  select e.limit_value into v_limit
+  from public.entitlements e
+  where e.tenant_id = p_tenant_id and e.metric = 'team_members' and e.period = 'none' and e.per = 'tenant'
+    and e.enforcement = 'hard';
+  if v_limit is null then
+    return;
+  end if;
+  select (select count(*) from public.memberships m where m.tenant_id = p_tenant_id)
+    + (select count(*) from public.tenant_invites i
+       where i.tenant_id = p_tenant_id and i.status = 'pending' and i.expires_at > p_at)
+  into v_taken;
+  if v_taken >= v_limit then
+    perform private.raise_error(
+      403, 'seat_limit_reached',
+      format('The plan includes %s team members, and %s seats are taken by members and pending invites.', v_limit, v_taken)
+    );
   end if;
 end
 $$;
@@ -3494,7 +4009,73 @@ begin
     end if;
     return coalesce(p_subject, '');
   end if;
-  return coalesce(auth.uid()::text, '');
+  return coalesce(auth.uid()::text, private.api_key_id()::text, '');
+end
+$$;
+
+-- Name: revoke_api_key(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.revoke_api_key(p_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_key public.api_keys;
+begin
+  select * into v_key from public.api_keys k where k.id = p_id;
+  if not found or not private.has_permission(v_key.tenant_id, 'apikey:read') then
+    perform private.raise_error(404, 'api_key_not_found', 'There is no such API key.');
+  end if;
+  perform private.require_role_within(private.lock_members(v_key.tenant_id, 'apikey:delete'), v_key.role);
+  update public.api_keys k set revoked_at = now() where k.id = p_id and k.revoked_at is null;
+end
+$$;
+
+-- Name: revoke_invite(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.revoke_invite(p_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_invite public.tenant_invites;
+begin
+  select * into v_invite from public.tenant_invites i where i.id = p_id;
+  if not found or not private.has_permission(v_invite.tenant_id, 'member:read') then
+    perform private.raise_error(404, 'invite_not_found', 'There is no such invite.');
+  end if;
+  perform private.require_role_within(private.lock_members(v_invite.tenant_id, 'member:invite'), v_invite.role);
+  update public.tenant_invites i set status = 'revoked', closed_at = now() where i.id = p_id and i.status = 'pending';
+  if not found then
+    perform private.raise_error(409, 'invite_closed', 'The invite is not pending any more.');
+  end if;
+end
+$$;
+
+-- Name: role_in(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.role_in(p_tenant_id uuid) RETURNS public.member_role
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_user_id uuid := auth.uid();
+  v_role public.member_role;
+begin
+  if v_user_id is null then
+    select k.role into v_role
+    from public.api_keys k
+    join public.tenants t on t.id = k.tenant_id
+    where k.id = private.api_key_id() and k.tenant_id = p_tenant_id and t.status = 'active'
+      and k.revoked_at is null and (k.expires_at is null or k.expires_at > now() + t.clock_offset);
+  else
+    select m.role into v_role
+    from public.memberships m
+    join public.tenants t on t.id = m.tenant_id
+    where m.tenant_id = p_tenant_id and m.user_id = v_user_id and t.status = 'active'
+      and not exists (select from public.user_suspensions s where s.user_id = v_user_id);
+  end if;
+  return v_role;
 end
 $$;
 
@@ -3524,6 +4105,33 @@ begin
   on conflict on constraint tenant_limits_pkey do update set limit_value = excluded.limit_value
   returning * into v_limit;
   return v_limit;
+end
+$$;
+
+-- Name: set_test_clock(uuid, interval); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.set_test_clock(p_tenant_id uuid, p_offset interval) RETURNS public.tenants
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_tenant public.tenants;
+begin
+  perform private.require_permission(p_tenant_id, 'tenant:write');
+  select * into v_tenant from public.tenants t where t.id = p_tenant_id for no key update;
+  if not found then
+    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
+  end if;
+  if not (v_tenant.is_test or private.is_trusted() or private.is_platform_admin()) then
+    perform private.raise_error(403, 'platform_admin_only', 'Only a platform admin may set the clock of a tenant that is no test tenant.');
+  end if;
+  if p_offset is null or p_offset < v_tenant.clock_offset or p_offset > interval '400 days' then
+    perform private.raise_error(
+      400, 'invalid_clock_offset', format('A test clock goes ahead, from %s to at most 400 days.', v_tenant.clock_offset)
+    );
+  end if;
+  update public.tenants t set clock_offset = p_offset where t.id = p_tenant_id returning * into v_tenant;
+  return v_tenant;
 end
 $$;
 
@@ -3658,6 +4266,44 @@ begin
   v_usage.error_rate := coalesce(round(v_usage.api_calls_failed::numeric / nullif(v_usage.api_calls_total, 0), 6), 0);
   v_usage.peak_qps := coalesce(p_counts.peak_qps, 0);
   return v_usage;
+end
+$$;
+
+-- Name: user_suspensions; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.user_suspensions (
+    user_id uuid NOT NULL,
+    reason text NOT NULL,
+    suspended_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT user_suspensions_reason_length CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 1000)))
+);
+
+-- Name: TABLE user_suspensions; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.user_suspensions IS 'Users who have no permission anywhere for now, and why.';
+
+-- Name: suspend_user(uuid, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.suspend_user(p_user_id uuid, p_reason text) RETURNS public.user_suspensions
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_suspension public.user_suspensions;
+begin
+  perform private.require_platform_admin();
+  if not exists (select from auth.users u where u.id = p_user_id) then
+    perform private.raise_error(404, 'user_not_found', 'There is no such user.');
+  end if;
+  if p_reason is null or char_length(btrim(p_reason)) not between 1 and 1000 then
+    perform private.raise_error(400, 'invalid_reason', 'A reason has 1 to 1,000 characters.');
+  end if;
+  insert into public.user_suspensions as s (user_id, reason, suspended_by)
+  values (p_user_id, btrim(p_reason), auth.uid())
+  on conflict (user_id) do update set reason = excluded.reason
+  returning * into v_suspension;
+  return v_suspension;
 end
 $$;
 
@@ -3805,15 +4451,23 @@ CREATE FUNCTION private.tenant_ids_with(p_permission text) RETURNS SETOF uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
+declare
+  v_user_id uuid := auth.uid();
 begin
-  return query
-    select m.tenant_id
-    from public.memberships m
-    join public.tenants t on t.id = m.tenant_id
-    join public.role_permissions p on p.role = m.role
-    where m.user_id = (select auth.uid()) and t.status = 'active' and p.permission = p_permission;
-  if private.is_platform_admin() then
+  if v_user_id is null then
+    return query
+      select k.tenant_id from public.api_keys k
+      where k.id = private.api_key_id() and private.has_permission(k.tenant_id, p_permission);
+  elsif private.is_platform_admin() then
     return query select t.id from public.tenants t;
+  else
+    return query
+      select m.tenant_id
+      from public.memberships m
+      join public.tenants t on t.id = m.tenant_id
+      join public.role_permissions p on p.role = m.role
+      where m.user_id = v_user_id and t.status = 'active' and p.permission = p_permission
+        and not exists (select from public.user_suspensions s where s.user_id = v_user_id);
   end if;
 end
 $$;
@@ -3884,6 +4538,45 @@ begin
     where e.tenant_id = p_tenant_id and e.metric = 'tokens' and e.per = 'tenant'
       and e.period = private.usage_window(p_period_type)
   );
+end
+$$;
+
+-- Name: transfer_ownership(uuid, uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.transfer_ownership(p_tenant_id uuid, p_user_id uuid) RETURNS public.memberships
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_own public.member_role := private.lock_members(p_tenant_id, 'member:invite');
+  v_membership public.memberships := private.membership_of(p_tenant_id, p_user_id);
+begin
+  perform private.require_role_within(v_own, 'owner');
+  update public.memberships m set role = 'owner'
+  where m.tenant_id = p_tenant_id and m.user_id = p_user_id
+  returning * into v_membership;
+  update public.memberships m set role = 'admin'
+  where m.tenant_id = p_tenant_id and m.user_id = auth.uid() and m.user_id <> p_user_id and m.role = 'owner';
+  return v_membership;
+end
+$$;
+
+-- Name: update_member_role(uuid, uuid, public.member_role); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.update_member_role(p_tenant_id uuid, p_user_id uuid, p_role public.member_role) RETURNS public.memberships
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_own public.member_role := private.lock_members(p_tenant_id, 'member:invite');
+  v_membership public.memberships := private.membership_of(p_tenant_id, p_user_id);
+begin
+  perform private.require_role_within(v_own, v_membership.role);
+  perform private.require_role_within(v_own, p_role);
+  update public.memberships m set role = p_role
+  where m.tenant_id = p_tenant_id and m.user_id = p_user_id
+  returning * into v_membership;
+  return v_membership;
 end
 $$;
 
@@ -4064,6 +4757,17 @@ begin
 end
 $$;
 
+-- Name: accept_invite(text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.accept_invite(token text) RETURNS public.memberships
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.accept_invite($1) $_$;
+
+-- Name: FUNCTION accept_invite(token text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.accept_invite(token text) IS 'Joins the tenant that the signed-in user was invited to, if there is a seat, and returns the membership.';
+
 -- Name: aggregate_usage_metrics(); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.aggregate_usage_metrics() RETURNS SETOF public.rollup_answer
@@ -4075,6 +4779,17 @@ CREATE FUNCTION public.aggregate_usage_metrics() RETURNS SETOF public.rollup_ans
 -- Name: FUNCTION aggregate_usage_metrics(); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.aggregate_usage_metrics() IS 'Adds the events recorded since the last pass to the hours, days and months in which they happened. Running it again changes nothing. Service role.';
+
+-- Name: authenticate_api_key(text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.authenticate_api_key(secret_hash text) RETURNS SETOF public.authenticated_api_key
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.authenticate_api_key($1) $_$;
+
+-- Name: FUNCTION authenticate_api_key(secret_hash text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.authenticate_api_key(secret_hash text) IS 'The API key with this SHA-256 (hexadecimal), no row if there is none that may be used; counts the use. Service role.';
 
 -- Name: check_tenant_quota(uuid, text, bigint, text); Type: FUNCTION; Schema: public; Owner: -
 
@@ -4165,16 +4880,27 @@ CREATE FUNCTION public.count_request(tenant_id uuid) RETURNS SETOF public.quota_
 
 COMMENT ON FUNCTION public.count_request(tenant_id uuid) IS 'Counts one request of the caller against the rate limit (api_calls) and returns the decision. Needs usage:read, as a request that only reads is one, too.';
 
--- Name: create_tenant(text, text); Type: FUNCTION; Schema: public; Owner: -
+-- Name: create_api_key(uuid, text, public.member_role, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
 
-CREATE FUNCTION public.create_tenant(name text, plan_id text DEFAULT 'free'::text) RETURNS public.tenants
+CREATE FUNCTION public.create_api_key(tenant_id uuid, name text, role public.member_role, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS public.created_api_key
     LANGUAGE sql
     SET search_path TO ''
-    AS $_$ select * from private.create_tenant($1, $2) $_$;
+    AS $_$ select * from private.create_api_key($1, $2, $3, $4) $_$;
 
--- Name: FUNCTION create_tenant(name text, plan_id text); Type: COMMENT; Schema: public; Owner: -
+-- Name: FUNCTION create_api_key(tenant_id uuid, name text, role public.member_role, expires_at timestamp with time zone); Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON FUNCTION public.create_tenant(name text, plan_id text) IS 'Makes a tenant on a self-serve plan (free, trial) with the caller as its owner, and returns its row.';
+COMMENT ON FUNCTION public.create_api_key(tenant_id uuid, name text, role public.member_role, expires_at timestamp with time zone) IS 'Makes an API key in a role up to the caller''s own, and shows its secret this once. Needs apikey:create.';
+
+-- Name: create_tenant(text, text, boolean); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.create_tenant(name text, plan_id text DEFAULT 'free'::text, is_test boolean DEFAULT false) RETURNS public.tenants
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.create_tenant($1, $2, $3) $_$;
+
+-- Name: FUNCTION create_tenant(name text, plan_id text, is_test boolean); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.create_tenant(name text, plan_id text, is_test boolean) IS 'Makes a tenant on a self-serve plan (free, trial) with the caller as its owner, and returns its row. Platform admins choose any plan, and may make a test tenant.';
 
 -- Name: explain_decision(uuid); Type: FUNCTION; Schema: public; Owner: -
 
@@ -4297,6 +5023,28 @@ CREATE FUNCTION public.get_top_consumers(metric text, period_type text DEFAULT '
 
 COMMENT ON FUNCTION public.get_top_consumers(metric text, period_type text, max_rows integer) IS 'The tenants that used most of a metric (tokens, api_calls, …) or cost most (cost) in the hour, day or month under way. Platform admins.';
 
+-- Name: invite_member(uuid, text, public.member_role); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.invite_member(tenant_id uuid, email text, role public.member_role) RETURNS public.created_invite
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.invite_member($1, $2, $3) $_$;
+
+-- Name: FUNCTION invite_member(tenant_id uuid, email text, role public.member_role); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.invite_member(tenant_id uuid, email text, role public.member_role) IS 'Invites an address in a role up to the caller''s own, for 7 days, in place of an earlier invite; the token is shown here and in the mail alone. Needs member:invite and a free seat.';
+
+-- Name: reactivate_user(uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.reactivate_user(user_id uuid) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.reactivate_user($1) $_$;
+
+-- Name: FUNCTION reactivate_user(user_id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.reactivate_user(user_id uuid) IS 'Ends the suspension of a user. Platform admins.';
+
 -- Name: recompute_usage_metrics(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.recompute_usage_metrics(from_ts timestamp with time zone, to_ts timestamp with time zone) RETURNS SETOF public.rollup_answer
@@ -4320,6 +5068,17 @@ CREATE FUNCTION public.record_usage(tenant_id uuid, events jsonb) RETURNS SETOF 
 
 COMMENT ON FUNCTION public.record_usage(tenant_id uuid, events jsonb) IS 'Records up to 5000 usage events, each once by its event_id, and says how many were accepted, duplicates and rejected. Needs usage:write.';
 
+-- Name: reject_invite(text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.reject_invite(token text) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.reject_invite($1) $_$;
+
+-- Name: FUNCTION reject_invite(token text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.reject_invite(token text) IS 'Declines an invite of the signed-in user.';
+
 -- Name: release_reservation(uuid); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.release_reservation(reservation_id uuid) RETURNS SETOF public.reservation_answer
@@ -4330,6 +5089,17 @@ CREATE FUNCTION public.release_reservation(reservation_id uuid) RETURNS SETOF pu
 -- Name: FUNCTION release_reservation(reservation_id uuid); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.release_reservation(reservation_id uuid) IS 'Gives a reservation back unused. The id authorises.';
+
+-- Name: remove_member(uuid, uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.remove_member(tenant_id uuid, user_id uuid) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.remove_member($1, $2) $_$;
+
+-- Name: FUNCTION remove_member(tenant_id uuid, user_id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.remove_member(tenant_id uuid, user_id uuid) IS 'Ends a membership. Needs member:remove and a role not below the member''s; everybody may leave. The last owner stays.';
 
 -- Name: reserve_quota(uuid, text, bigint, text, integer, text, jsonb); Type: FUNCTION; Schema: public; Owner: -
 
@@ -4353,6 +5123,28 @@ CREATE FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, period p
 
 COMMENT ON FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, period public.quota_period, subject text) IS 'Sets what is used of a metric back to nothing but live reservations, in every period and for every subject unless named (an empty subject is the tenant), and returns how many counters that were. Platform admins.';
 
+-- Name: revoke_api_key(uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.revoke_api_key(id uuid) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.revoke_api_key($1) $_$;
+
+-- Name: FUNCTION revoke_api_key(id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.revoke_api_key(id uuid) IS 'Ends an API key at once and for good. Needs apikey:delete and a role not below the key''s.';
+
+-- Name: revoke_invite(uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.revoke_invite(id uuid) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.revoke_invite($1) $_$;
+
+-- Name: FUNCTION revoke_invite(id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.revoke_invite(id uuid) IS 'Takes a pending invite back. Needs member:invite and a role not below the invite''s.';
+
 -- Name: set_custom_quota(uuid, text, bigint, public.quota_period); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period DEFAULT NULL::public.quota_period) RETURNS SETOF public.tenant_limits
@@ -4363,6 +5155,17 @@ CREATE FUNCTION public.set_custom_quota(tenant_id uuid, metric text, limit_value
 -- Name: FUNCTION set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period) IS 'Sets one tenant''s own limit (null: unlimited) of a period (null: the metric''s default) and returns it. Platform admins.';
+
+-- Name: set_test_clock(uuid, interval); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.set_test_clock(tenant_id uuid, clock_offset interval) RETURNS public.tenants
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.set_test_clock($1, $2) $_$;
+
+-- Name: FUNCTION set_test_clock(tenant_id uuid, clock_offset interval); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.set_test_clock(tenant_id uuid, clock_offset interval) IS 'Sets a tenant''s time ahead of the real one by so much, up to 400 days and never back. Platform admins; in a test tenant whoever has tenant:write.';
 
 -- Name: settle_reservation(uuid, bigint, jsonb); Type: FUNCTION; Schema: public; Owner: -
 
@@ -4385,6 +5188,68 @@ CREATE FUNCTION public.settle_reservations(settlements jsonb) RETURNS SETOF publ
 -- Name: FUNCTION settle_reservations(settlements jsonb); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.settle_reservations(settlements jsonb) IS 'Settles several reservations in one transaction, all or none: [{reservation_id, actual_amount, event?}]. Each answer names its reservation. The ids authorise.';
+
+-- Name: suspend_user(uuid, text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.suspend_user(user_id uuid, reason text) RETURNS public.user_suspensions
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.suspend_user($1, $2) $_$;
+
+-- Name: FUNCTION suspend_user(user_id uuid, reason text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.suspend_user(user_id uuid, reason text) IS 'Takes every permission from a user until reactivate_user, and records why. Platform admins.';
+
+-- Name: transfer_ownership(uuid, uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.transfer_ownership(tenant_id uuid, user_id uuid) RETURNS public.memberships
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.transfer_ownership($1, $2) $_$;
+
+-- Name: FUNCTION transfer_ownership(tenant_id uuid, user_id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.transfer_ownership(tenant_id uuid, user_id uuid) IS 'Makes a member an owner, and the calling owner an admin. Owners only.';
+
+-- Name: update_member_role(uuid, uuid, public.member_role); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.update_member_role(tenant_id uuid, user_id uuid, role public.member_role) RETURNS public.memberships
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.update_member_role($1, $2, $3) $_$;
+
+-- Name: FUNCTION update_member_role(tenant_id uuid, user_id uuid, role public.member_role); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.update_member_role(tenant_id uuid, user_id uuid, role public.member_role) IS 'Gives a member another role; neither the old nor the new one may be above the caller''s. Needs member:invite. The last owner stays one.';
+
+-- Name: api_key_hashes; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.api_key_hashes (
+    secret_hash bytea NOT NULL,
+    api_key_id uuid NOT NULL
+);
+
+-- Name: TABLE api_key_hashes; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.api_key_hashes IS 'SHA-256 of the secrets of API keys.';
+
+-- Name: api_key_uses; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.api_key_uses (
+    api_key_id uuid NOT NULL,
+    source integer NOT NULL,
+    uses bigint NOT NULL,
+    last_used_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
+
+-- Name: TABLE api_key_uses; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.api_key_uses IS 'Uses that are not in api_keys.request_count yet.';
+
+-- Name: COLUMN api_key_uses.source; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON COLUMN private.api_key_uses.source IS 'The process id of the session that counts there, so that no other does.';
 
 -- Name: audit_events; Type: TABLE; Schema: public; Owner: -
 
@@ -4439,6 +5304,17 @@ COMMENT ON COLUMN private.chat_sessions.session IS 'A hash of the session_id, wh
 -- Name: COLUMN chat_sessions.first_ts; Type: COMMENT; Schema: private; Owner: -
 
 COMMENT ON COLUMN private.chat_sessions.first_ts IS 'infinity while it is being recomputed.';
+
+-- Name: invite_tokens; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.invite_tokens (
+    token_hash bytea NOT NULL,
+    invite_id uuid NOT NULL
+);
+
+-- Name: TABLE invite_tokens; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.invite_tokens IS 'SHA-256 of the tokens of invites.';
 
 -- Name: quota_counters; Type: TABLE; Schema: private; Owner: -
 
@@ -4590,6 +5466,43 @@ COMMENT ON TABLE public.alert_notifications IS 'The outbox: every message that h
 
 COMMENT ON COLUMN public.alert_notifications.payload IS 'What to send. May hold a secret such as an invite token, so members do not read it.';
 
+-- Name: api_keys; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.api_keys (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid NOT NULL,
+    name text NOT NULL,
+    prefix text NOT NULL,
+    role public.member_role NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    request_count bigint DEFAULT 0 NOT NULL,
+    created_by text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT api_keys_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100)))
+);
+
+-- Name: TABLE api_keys; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.api_keys IS 'What programs of a tenant may do, each in a role.';
+
+-- Name: COLUMN api_keys.prefix; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.api_keys.prefix IS 'The beginning of the secret, to recognize it by.';
+
+-- Name: COLUMN api_keys.expires_at; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.api_keys.expires_at IS 'In the tenant''s time.';
+
+-- Name: COLUMN api_keys.request_count; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.api_keys.request_count IS 'Up to a minute old, as is last_used_at.';
+
+-- Name: COLUMN api_keys.created_by; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.api_keys.created_by IS 'The user or API key that made it.';
+
 -- Name: billing_plans; Type: TABLE; Schema: public; Owner: -
 
 CREATE TABLE public.billing_plans (
@@ -4659,19 +5572,6 @@ UNION ALL
 -- Name: VIEW entitlements; Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON VIEW public.entitlements IS 'The limit in force for each tenant and window: the plan''s, or the override in its place.';
-
--- Name: memberships; Type: TABLE; Schema: public; Owner: -
-
-CREATE TABLE public.memberships (
-    tenant_id uuid NOT NULL,
-    user_id uuid NOT NULL,
-    role public.member_role NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
-);
-
--- Name: TABLE memberships; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON TABLE public.memberships IS 'Which users belong to a tenant, and in which role.';
 
 -- Name: metrics; Type: TABLE; Schema: public; Owner: -
 
@@ -4830,10 +5730,35 @@ COMMENT ON TABLE public.usage_event_types IS 'The kinds of events that can be re
 
 COMMENT ON COLUMN public.usage_event_types.metric IS 'The metric to which the quantity of such an event adds, beside tokens and api_calls.';
 
+-- Name: api_key_hashes api_key_hashes_api_key_id_key; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.api_key_hashes
+    ADD CONSTRAINT api_key_hashes_api_key_id_key UNIQUE (api_key_id);
+
+-- Name: api_key_hashes api_key_hashes_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.api_key_hashes
+    ADD CONSTRAINT api_key_hashes_pkey PRIMARY KEY (secret_hash);
+
+-- Name: api_key_uses api_key_uses_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.api_key_uses
+    ADD CONSTRAINT api_key_uses_pkey PRIMARY KEY (api_key_id, source);
+
 -- Name: chat_sessions chat_sessions_pkey; Type: CONSTRAINT; Schema: private; Owner: -
 
 ALTER TABLE ONLY private.chat_sessions
     ADD CONSTRAINT chat_sessions_pkey PRIMARY KEY (tenant_id, session);
+
+-- Name: invite_tokens invite_tokens_invite_id_key; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.invite_tokens
+    ADD CONSTRAINT invite_tokens_invite_id_key UNIQUE (invite_id);
+
+-- Name: invite_tokens invite_tokens_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.invite_tokens
+    ADD CONSTRAINT invite_tokens_pkey PRIMARY KEY (token_hash);
 
 -- Name: metered_tables metered_tables_pkey; Type: CONSTRAINT; Schema: private; Owner: -
 
@@ -4884,6 +5809,11 @@ ALTER TABLE ONLY private.usage_rollups
 
 ALTER TABLE ONLY public.alert_notifications
     ADD CONSTRAINT alert_notifications_pkey PRIMARY KEY (id);
+
+-- Name: api_keys api_keys_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
 
 -- Name: audit_events audit_events_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 
@@ -4940,6 +5870,11 @@ ALTER TABLE ONLY public.quota_decisions
 ALTER TABLE ONLY public.role_permissions
     ADD CONSTRAINT role_permissions_pkey PRIMARY KEY (role, permission);
 
+-- Name: tenant_invites tenant_invites_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.tenant_invites
+    ADD CONSTRAINT tenant_invites_pkey PRIMARY KEY (id);
+
 -- Name: tenant_limits tenant_limits_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 
 ALTER TABLE ONLY public.tenant_limits
@@ -4979,6 +5914,11 @@ ALTER TABLE ONLY public.tenants
 
 ALTER TABLE ONLY public.usage_event_types
     ADD CONSTRAINT usage_event_types_pkey PRIMARY KEY (id);
+
+-- Name: user_suspensions user_suspensions_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.user_suspensions
+    ADD CONSTRAINT user_suspensions_pkey PRIMARY KEY (user_id);
 
 -- Name: chat_sessions_by_age; Type: INDEX; Schema: private; Owner: -
 
@@ -5024,6 +5964,10 @@ CREATE INDEX alert_notifications_by_tenant ON public.alert_notifications USING b
 
 CREATE INDEX alert_notifications_due ON public.alert_notifications USING btree (next_attempt_at) WHERE (status = ANY (ARRAY['pending'::public.notification_status, 'failed'::public.notification_status]));
 
+-- Name: api_keys_by_tenant; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX api_keys_by_tenant ON public.api_keys USING btree (tenant_id, created_at);
+
 -- Name: audit_events_by_tenant; Type: INDEX; Schema: public; Owner: -
 
 CREATE INDEX audit_events_by_tenant ON ONLY public.audit_events USING btree (tenant_id, occurred_at DESC);
@@ -5060,6 +6004,14 @@ CREATE UNIQUE INDEX quota_decisions_one_first_of_window ON public.quota_decision
 
 CREATE UNIQUE INDEX quota_decisions_one_per_sight ON public.quota_decisions USING btree (tenant_id, metric, period, subject, window_start, used, limit_value) NULLS NOT DISTINCT WHERE (NOT allowed);
 
+-- Name: tenant_invites_by_tenant; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX tenant_invites_by_tenant ON public.tenant_invites USING btree (tenant_id, created_at DESC);
+
+-- Name: tenant_invites_one_pending; Type: INDEX; Schema: public; Owner: -
+
+CREATE UNIQUE INDEX tenant_invites_one_pending ON public.tenant_invites USING btree (tenant_id, email) WHERE (status = 'pending'::public.invite_status);
+
 -- Name: tenant_limits_by_metric; Type: INDEX; Schema: public; Owner: -
 
 CREATE INDEX tenant_limits_by_metric ON public.tenant_limits USING btree (metric);
@@ -5087,6 +6039,10 @@ CREATE INDEX tenants_by_plan ON public.tenants USING btree (plan_id);
 -- Name: usage_event_types_by_metric; Type: INDEX; Schema: public; Owner: -
 
 CREATE INDEX usage_event_types_by_metric ON public.usage_event_types USING btree (metric);
+
+-- Name: api_keys audit_change; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF name, role, expires_at, revoked_at ON public.api_keys FOR EACH ROW EXECUTE FUNCTION private.audit_change('api_key', 'id');
 
 -- Name: billing_plans audit_change; Type: TRIGGER; Schema: public; Owner: -
 
@@ -5120,6 +6076,10 @@ CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.platform_
 
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.role_permissions FOR EACH ROW EXECUTE FUNCTION private.audit_change('role_permission', 'role');
 
+-- Name: tenant_invites audit_change; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.tenant_invites FOR EACH ROW EXECUTE FUNCTION private.audit_change('tenant_invite', 'id');
+
 -- Name: tenant_limits audit_change; Type: TRIGGER; Schema: public; Owner: -
 
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.tenant_limits FOR EACH ROW EXECUTE FUNCTION private.audit_change('tenant_limit', 'metric');
@@ -5127,6 +6087,18 @@ CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.tenant_li
 -- Name: tenants audit_change; Type: TRIGGER; Schema: public; Owner: -
 
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.tenants FOR EACH ROW EXECUTE FUNCTION private.audit_change('tenant', 'id');
+
+-- Name: user_suspensions audit_change; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.user_suspensions FOR EACH ROW EXECUTE FUNCTION private.audit_change('user_suspension', 'user_id');
+
+-- Name: memberships keep_an_owner; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER keep_an_owner AFTER DELETE OR UPDATE ON public.memberships FOR EACH ROW EXECUTE FUNCTION private.keep_an_owner();
+
+-- Name: tenants keep_clock_from_going_back; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER keep_clock_from_going_back BEFORE UPDATE OF clock_offset ON public.tenants FOR EACH ROW EXECUTE FUNCTION private.keep_clock_from_going_back();
 
 -- Name: tenant_limits set_updated_at; Type: TRIGGER; Schema: public; Owner: -
 
@@ -5136,10 +6108,25 @@ CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.tenant_limits FOR EACH ROW
 
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.tenants FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
+-- Name: api_key_hashes api_key_hashes_api_key_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.api_key_hashes
+    ADD CONSTRAINT api_key_hashes_api_key_id_fkey FOREIGN KEY (api_key_id) REFERENCES public.api_keys(id) ON DELETE CASCADE;
+
+-- Name: api_key_uses api_key_uses_api_key_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.api_key_uses
+    ADD CONSTRAINT api_key_uses_api_key_id_fkey FOREIGN KEY (api_key_id) REFERENCES public.api_keys(id) ON DELETE CASCADE;
+
 -- Name: chat_sessions chat_sessions_tenant_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
 
 ALTER TABLE ONLY private.chat_sessions
     ADD CONSTRAINT chat_sessions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+-- Name: invite_tokens invite_tokens_invite_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.invite_tokens
+    ADD CONSTRAINT invite_tokens_invite_id_fkey FOREIGN KEY (invite_id) REFERENCES public.tenant_invites(id) ON DELETE CASCADE;
 
 -- Name: metered_tables metered_tables_event_type_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
 
@@ -5186,6 +6173,11 @@ ALTER TABLE ONLY private.usage_event_keys
 ALTER TABLE ONLY private.usage_rollups
     ADD CONSTRAINT usage_rollups_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
 
+-- Name: api_keys api_keys_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
 -- Name: memberships memberships_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
 
 ALTER TABLE ONLY public.memberships
@@ -5220,6 +6212,11 @@ ALTER TABLE ONLY public.platform_admins
 
 ALTER TABLE ONLY public.quota_decisions
     ADD CONSTRAINT quota_decisions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+-- Name: tenant_invites tenant_invites_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.tenant_invites
+    ADD CONSTRAINT tenant_invites_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
 
 -- Name: tenant_limits tenant_limits_metric_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
 
@@ -5256,9 +6253,30 @@ ALTER TABLE ONLY public.tenants
 ALTER TABLE ONLY public.usage_event_types
     ADD CONSTRAINT usage_event_types_metric_fkey FOREIGN KEY (metric) REFERENCES public.metrics(id) ON DELETE SET NULL;
 
+-- Name: user_suspensions user_suspensions_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.user_suspensions
+    ADD CONSTRAINT user_suspensions_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE;
+
+-- Name: api_key_hashes; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.api_key_hashes ENABLE ROW LEVEL SECURITY;
+
+-- Name: api_key_uses; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.api_key_uses ENABLE ROW LEVEL SECURITY;
+
+-- Name: invite_tokens; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.invite_tokens ENABLE ROW LEVEL SECURITY;
+
 -- Name: platform_admins admins_read_platform_admins; Type: POLICY; Schema: public; Owner: -
 
 CREATE POLICY admins_read_platform_admins ON public.platform_admins FOR SELECT TO authenticated USING (( SELECT private.is_platform_admin() AS is_platform_admin));
+
+-- Name: user_suspensions admins_read_user_suspensions; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY admins_read_user_suspensions ON public.user_suspensions FOR SELECT TO authenticated USING (( SELECT private.is_platform_admin() AS is_platform_admin));
 
 -- Name: tenants admins_rename_tenant; Type: POLICY; Schema: public; Owner: -
 
@@ -5267,6 +6285,10 @@ CREATE POLICY admins_rename_tenant ON public.tenants FOR UPDATE TO authenticated
 -- Name: alert_notifications; Type: ROW SECURITY; Schema: public; Owner: -
 
 ALTER TABLE public.alert_notifications ENABLE ROW LEVEL SECURITY;
+
+-- Name: api_keys; Type: ROW SECURITY; Schema: public; Owner: -
+
+ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
 
 -- Name: audit_events; Type: ROW SECURITY; Schema: public; Owner: -
 
@@ -5300,6 +6322,10 @@ CREATE POLICY everyone_reads_plans ON public.billing_plans FOR SELECT TO anon, a
 
 CREATE POLICY everyone_reads_prices ON public.plan_prices FOR SELECT TO anon, authenticated USING (true);
 
+-- Name: api_keys members_read_api_keys; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY members_read_api_keys ON public.api_keys FOR SELECT TO authenticated USING ((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('apikey:read'::text) AS tenant_ids_with))));
+
 -- Name: audit_events members_read_audit_events; Type: POLICY; Schema: public; Owner: -
 
 CREATE POLICY members_read_audit_events ON public.audit_events FOR SELECT TO authenticated USING (((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('audit:read'::text) AS tenant_ids_with))) OR ((tenant_id IS NULL) AND ( SELECT private.is_platform_admin() AS is_platform_admin))));
@@ -5319,6 +6345,10 @@ CREATE POLICY members_read_quota_decisions ON public.quota_decisions FOR SELECT 
 -- Name: tenants members_read_tenant; Type: POLICY; Schema: public; Owner: -
 
 CREATE POLICY members_read_tenant ON public.tenants FOR SELECT TO authenticated USING ((id = ANY (ARRAY( SELECT private.tenant_ids_with('tenant:read'::text) AS tenant_ids_with))));
+
+-- Name: tenant_invites members_read_tenant_invites; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY members_read_tenant_invites ON public.tenant_invites FOR SELECT TO authenticated USING ((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('member:read'::text) AS tenant_ids_with))));
 
 -- Name: tenant_limits members_read_tenant_limits; Type: POLICY; Schema: public; Owner: -
 
@@ -5364,6 +6394,10 @@ ALTER TABLE public.quota_decisions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.role_permissions ENABLE ROW LEVEL SECURITY;
 
+-- Name: tenant_invites; Type: ROW SECURITY; Schema: public; Owner: -
+
+ALTER TABLE public.tenant_invites ENABLE ROW LEVEL SECURITY;
+
 -- Name: tenant_limits; Type: ROW SECURITY; Schema: public; Owner: -
 
 ALTER TABLE public.tenant_limits ENABLE ROW LEVEL SECURITY;
@@ -5388,6 +6422,10 @@ ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.usage_event_types ENABLE ROW LEVEL SECURITY;
 
+-- Name: user_suspensions; Type: ROW SECURITY; Schema: public; Owner: -
+
+ALTER TABLE public.user_suspensions ENABLE ROW LEVEL SECURITY;
+
 -- Name: role_permissions users_read_role_permissions; Type: POLICY; Schema: public; Owner: -
 
 CREATE POLICY users_read_role_permissions ON public.role_permissions FOR SELECT TO authenticated USING (true);
@@ -5403,6 +6441,16 @@ GRANT USAGE ON SCHEMA private TO service_role;
 GRANT USAGE ON SCHEMA public TO anon;
 GRANT USAGE ON SCHEMA public TO authenticated;
 GRANT USAGE ON SCHEMA public TO service_role;
+
+-- Name: TABLE memberships; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.memberships TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memberships TO service_role;
+
+-- Name: FUNCTION accept_invite(p_token text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.accept_invite(p_token text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.accept_invite(p_token text) TO authenticated;
 
 -- Name: FUNCTION add_quota(p_tenant_id uuid, p_metric text, p_windows private.quota_window[], p_amount bigint); Type: ACL; Schema: private; Owner: -
 
@@ -5432,6 +6480,19 @@ GRANT ALL ON FUNCTION private.aggregate_usage_metrics() TO service_role;
 
 REVOKE ALL ON FUNCTION private.answer_amounts(p_tenant_id uuid, p_metric text, p_amounts bigint[], p_seen private.quota_window[], p_room bigint, p_take private.quota_take) FROM PUBLIC;
 
+-- Name: TABLE tenant_invites; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.tenant_invites TO authenticated;
+GRANT SELECT ON TABLE public.tenant_invites TO service_role;
+
+-- Name: FUNCTION answerable_invite(p_token text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.answerable_invite(p_token text) FROM PUBLIC;
+
+-- Name: FUNCTION api_key_id(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.api_key_id() FROM PUBLIC;
+
 -- Name: FUNCTION attach(p_table regclass, p_metric text, p_amount text, p_tenant text, p_subject text, p_event_type text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.attach(p_table regclass, p_metric text, p_amount text, p_tenant text, p_subject text, p_event_type text) FROM PUBLIC;
@@ -5443,6 +6504,15 @@ REVOKE ALL ON FUNCTION private.audit(p_tenant_id uuid, p_event_type text, p_acti
 -- Name: FUNCTION audit_change(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.audit_change() FROM PUBLIC;
+
+-- Name: FUNCTION authenticate_api_key(p_secret_hash text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.authenticate_api_key(p_secret_hash text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.authenticate_api_key(p_secret_hash text) TO service_role;
+
+-- Name: FUNCTION base62(p_value bigint, p_length integer); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.base62(p_value bigint, p_length integer) FROM PUBLIC;
 
 -- Name: FUNCTION chat_session(p_event_type text, p_metadata jsonb); Type: ACL; Schema: private; Owner: -
 
@@ -5557,6 +6627,16 @@ GRANT SELECT ON TABLE public.tenant_usage_realtime TO service_role;
 
 REVOKE ALL ON FUNCTION private.counted_events(p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
 
+-- Name: FUNCTION crc32(p_bytes bytea); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.crc32(p_bytes bytea) FROM PUBLIC;
+
+-- Name: FUNCTION create_api_key(p_tenant_id uuid, p_name text, p_role public.member_role, p_expires_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.create_api_key(p_tenant_id uuid, p_name text, p_role public.member_role, p_expires_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.create_api_key(p_tenant_id uuid, p_name text, p_role public.member_role, p_expires_at timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION private.create_api_key(p_tenant_id uuid, p_name text, p_role public.member_role, p_expires_at timestamp with time zone) TO service_role;
+
 -- Name: TABLE tenants; Type: ACL; Schema: public; Owner: -
 
 GRANT SELECT ON TABLE public.tenants TO authenticated;
@@ -5566,11 +6646,11 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO service_role;
 
 GRANT UPDATE(name) ON TABLE public.tenants TO authenticated;
 
--- Name: FUNCTION create_tenant(p_name text, p_plan_id text); Type: ACL; Schema: private; Owner: -
+-- Name: FUNCTION create_tenant(p_name text, p_plan_id text, p_is_test boolean); Type: ACL; Schema: private; Owner: -
 
-REVOKE ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text) TO authenticated;
-GRANT ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text) TO service_role;
+REVOKE ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text, p_is_test boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text, p_is_test boolean) TO authenticated;
+GRANT ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text, p_is_test boolean) TO service_role;
 
 -- Name: FUNCTION current_usage(p_period_type text); Type: ACL; Schema: private; Owner: -
 
@@ -5633,6 +6713,10 @@ GRANT ALL ON FUNCTION private.extend_reservation(p_id uuid, p_amount bigint) TO 
 -- Name: FUNCTION find_grant(p_tenant_id uuid, p_key text, p_metric text, p_amount bigint, p_subject text, p_is_reservation boolean); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.find_grant(p_tenant_id uuid, p_key text, p_metric text, p_amount bigint, p_subject text, p_is_reservation boolean) FROM PUBLIC;
+
+-- Name: FUNCTION fold_api_key_uses(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.fold_api_key_uses() FROM PUBLIC;
 
 -- Name: FUNCTION fold_quota_denials(); Type: ACL; Schema: private; Owner: -
 
@@ -5705,6 +6789,12 @@ REVOKE ALL ON FUNCTION private.grant_quota(p_tenant_id uuid, p_metric text, p_su
 REVOKE ALL ON FUNCTION private.has_permission(p_tenant_id uuid, p_permission text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.has_permission(p_tenant_id uuid, p_permission text) TO authenticated;
 
+-- Name: FUNCTION invite_member(p_tenant_id uuid, p_email text, p_role public.member_role); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.invite_member(p_tenant_id uuid, p_email text, p_role public.member_role) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.invite_member(p_tenant_id uuid, p_email text, p_role public.member_role) TO authenticated;
+GRANT ALL ON FUNCTION private.invite_member(p_tenant_id uuid, p_email text, p_role public.member_role) TO service_role;
+
 -- Name: FUNCTION is_known_row(p_table regclass, p_row anyelement); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.is_known_row(p_table regclass, p_row anyelement) FROM PUBLIC;
@@ -5717,6 +6807,14 @@ GRANT ALL ON FUNCTION private.is_platform_admin() TO authenticated;
 -- Name: FUNCTION is_trusted(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.is_trusted() FROM PUBLIC;
+
+-- Name: FUNCTION keep_an_owner(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.keep_an_owner() FROM PUBLIC;
+
+-- Name: FUNCTION keep_clock_from_going_back(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.keep_clock_from_going_back() FROM PUBLIC;
 
 -- Name: FUNCTION latency_bucket(p_latency double precision); Type: ACL; Schema: private; Owner: -
 
@@ -5738,9 +6836,17 @@ REVOKE ALL ON FUNCTION private.live_usage(p_tenant_ids uuid[], p_period_type tex
 
 REVOKE ALL ON FUNCTION private.lock_counters(p_tenant_id uuid, p_metric text, p_subjects text[]) FROM PUBLIC;
 
+-- Name: FUNCTION lock_members(p_tenant_id uuid, p_permission text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.lock_members(p_tenant_id uuid, p_permission text) FROM PUBLIC;
+
 -- Name: FUNCTION lock_usage_events(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.lock_usage_events() FROM PUBLIC;
+
+-- Name: FUNCTION membership_of(p_tenant_id uuid, p_user_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.membership_of(p_tenant_id uuid, p_user_id uuid) FROM PUBLIC;
 
 -- Name: FUNCTION merge_latencies(p_sketches private.latency_sketch[]); Type: ACL; Schema: private; Owner: -
 
@@ -5765,6 +6871,10 @@ REVOKE ALL ON FUNCTION private.metered_sums(p_meter private.metered_tables, p_ad
 -- Name: FUNCTION model_cost(p_metadata jsonb, p_tokens bigint, p_input numeric, p_output numeric); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.model_cost(p_metadata jsonb, p_tokens bigint, p_input numeric, p_output numeric) FROM PUBLIC;
+
+-- Name: FUNCTION new_api_key_secret(p_prefix text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.new_api_key_secret(p_prefix text) FROM PUBLIC;
 
 -- Name: FUNCTION note_chat_sessions(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
@@ -5830,6 +6940,12 @@ REVOKE ALL ON FUNCTION private.raise_denial(p_tenant_id uuid, p_metric text, p_a
 
 REVOKE ALL ON FUNCTION private.raise_error(p_status integer, p_reason text, p_message text) FROM PUBLIC;
 
+-- Name: FUNCTION reactivate_user(p_user_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.reactivate_user(p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.reactivate_user(p_user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.reactivate_user(p_user_id uuid) TO service_role;
+
 -- Name: FUNCTION read_usage(p_tenant_ids uuid[], p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.read_usage(p_tenant_ids uuid[], p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
@@ -5866,12 +6982,23 @@ REVOKE ALL ON FUNCTION private.recount_gauge(p_metric text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.refuse_counted(p_metric text, p_status integer) FROM PUBLIC;
 
+-- Name: FUNCTION reject_invite(p_token text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.reject_invite(p_token text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.reject_invite(p_token text) TO authenticated;
+
 -- Name: FUNCTION release_reservation(p_id uuid); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.release_reservation(p_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.release_reservation(p_id uuid) TO anon;
 GRANT ALL ON FUNCTION private.release_reservation(p_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION private.release_reservation(p_id uuid) TO service_role;
+
+-- Name: FUNCTION remove_member(p_tenant_id uuid, p_user_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.remove_member(p_tenant_id uuid, p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.remove_member(p_tenant_id uuid, p_user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.remove_member(p_tenant_id uuid, p_user_id uuid) TO service_role;
 
 -- Name: FUNCTION require_permission(p_tenant_id uuid, p_permission text); Type: ACL; Schema: private; Owner: -
 
@@ -5880,6 +7007,14 @@ REVOKE ALL ON FUNCTION private.require_permission(p_tenant_id uuid, p_permission
 -- Name: FUNCTION require_platform_admin(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.require_platform_admin() FROM PUBLIC;
+
+-- Name: FUNCTION require_role_within(p_own public.member_role, p_role public.member_role); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.require_role_within(p_own public.member_role, p_role public.member_role) FROM PUBLIC;
+
+-- Name: FUNCTION require_seat(p_tenant_id uuid, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.require_seat(p_tenant_id uuid, p_at timestamp with time zone) FROM PUBLIC;
 
 -- Name: FUNCTION reserve_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_ttl_seconds integer, p_key text, p_event jsonb); Type: ACL; Schema: private; Owner: -
 
@@ -5897,11 +7032,33 @@ GRANT ALL ON FUNCTION private.reset_quota_counter(p_tenant_id uuid, p_metric tex
 
 REVOKE ALL ON FUNCTION private.resolve_subject(p_subject text) FROM PUBLIC;
 
+-- Name: FUNCTION revoke_api_key(p_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.revoke_api_key(p_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.revoke_api_key(p_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.revoke_api_key(p_id uuid) TO service_role;
+
+-- Name: FUNCTION revoke_invite(p_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.revoke_invite(p_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.revoke_invite(p_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.revoke_invite(p_id uuid) TO service_role;
+
+-- Name: FUNCTION role_in(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.role_in(p_tenant_id uuid) FROM PUBLIC;
+
 -- Name: FUNCTION set_custom_quota(p_tenant_id uuid, p_metric text, p_limit_value bigint, p_period public.quota_period); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.set_custom_quota(p_tenant_id uuid, p_metric text, p_limit_value bigint, p_period public.quota_period) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.set_custom_quota(p_tenant_id uuid, p_metric text, p_limit_value bigint, p_period public.quota_period) TO authenticated;
 GRANT ALL ON FUNCTION private.set_custom_quota(p_tenant_id uuid, p_metric text, p_limit_value bigint, p_period public.quota_period) TO service_role;
+
+-- Name: FUNCTION set_test_clock(p_tenant_id uuid, p_offset interval); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.set_test_clock(p_tenant_id uuid, p_offset interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.set_test_clock(p_tenant_id uuid, p_offset interval) TO authenticated;
+GRANT ALL ON FUNCTION private.set_test_clock(p_tenant_id uuid, p_offset interval) TO service_role;
 
 -- Name: FUNCTION set_updated_at(); Type: ACL; Schema: private; Owner: -
 
@@ -5928,6 +7085,17 @@ REVOKE ALL ON FUNCTION private.snapshot_gauges(p_tenant_ids uuid[]) FROM PUBLIC;
 -- Name: FUNCTION summarize_usage(p_tenant_id uuid, p_period_type text, p_period_start timestamp with time zone, p_counts private.usage_counts, p_quota_limit bigint); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.summarize_usage(p_tenant_id uuid, p_period_type text, p_period_start timestamp with time zone, p_counts private.usage_counts, p_quota_limit bigint) FROM PUBLIC;
+
+-- Name: TABLE user_suspensions; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.user_suspensions TO authenticated;
+GRANT SELECT ON TABLE public.user_suspensions TO service_role;
+
+-- Name: FUNCTION suspend_user(p_user_id uuid, p_reason text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.suspend_user(p_user_id uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.suspend_user(p_user_id uuid, p_reason text) TO authenticated;
+GRANT ALL ON FUNCTION private.suspend_user(p_user_id uuid, p_reason text) TO service_role;
 
 -- Name: FUNCTION take_metered(p_metric text, p_sums private.metered_sum[]); Type: ACL; Schema: private; Owner: -
 
@@ -5961,6 +7129,18 @@ REVOKE ALL ON FUNCTION private.timestamp_pattern() FROM PUBLIC;
 -- Name: FUNCTION token_limit(p_tenant_id uuid, p_period_type text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.token_limit(p_tenant_id uuid, p_period_type text) FROM PUBLIC;
+
+-- Name: FUNCTION transfer_ownership(p_tenant_id uuid, p_user_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.transfer_ownership(p_tenant_id uuid, p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.transfer_ownership(p_tenant_id uuid, p_user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.transfer_ownership(p_tenant_id uuid, p_user_id uuid) TO service_role;
+
+-- Name: FUNCTION update_member_role(p_tenant_id uuid, p_user_id uuid, p_role public.member_role); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.update_member_role(p_tenant_id uuid, p_user_id uuid, p_role public.member_role) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.update_member_role(p_tenant_id uuid, p_user_id uuid, p_role public.member_role) TO authenticated;
+GRANT ALL ON FUNCTION private.update_member_role(p_tenant_id uuid, p_user_id uuid, p_role public.member_role) TO service_role;
 
 -- Name: FUNCTION usage_denials(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
@@ -6006,10 +7186,20 @@ REVOKE ALL ON FUNCTION private.without_reservation(p_answer public.reservation_a
 
 REVOKE ALL ON FUNCTION private.write_receipt(p_tenant_id uuid, p_metric text, p_amount bigint, p_answer public.quota_answer, p_window private.quota_window, p_windows private.quota_window[], p_is_first boolean) FROM PUBLIC;
 
+-- Name: FUNCTION accept_invite(token text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.accept_invite(token text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.accept_invite(token text) TO authenticated;
+
 -- Name: FUNCTION aggregate_usage_metrics(); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.aggregate_usage_metrics() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.aggregate_usage_metrics() TO service_role;
+
+-- Name: FUNCTION authenticate_api_key(secret_hash text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.authenticate_api_key(secret_hash text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.authenticate_api_key(secret_hash text) TO service_role;
 
 -- Name: FUNCTION check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text); Type: ACL; Schema: public; Owner: -
 
@@ -6058,11 +7248,17 @@ REVOKE ALL ON FUNCTION public.count_request(tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.count_request(tenant_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.count_request(tenant_id uuid) TO service_role;
 
--- Name: FUNCTION create_tenant(name text, plan_id text); Type: ACL; Schema: public; Owner: -
+-- Name: FUNCTION create_api_key(tenant_id uuid, name text, role public.member_role, expires_at timestamp with time zone); Type: ACL; Schema: public; Owner: -
 
-REVOKE ALL ON FUNCTION public.create_tenant(name text, plan_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.create_tenant(name text, plan_id text) TO authenticated;
-GRANT ALL ON FUNCTION public.create_tenant(name text, plan_id text) TO service_role;
+REVOKE ALL ON FUNCTION public.create_api_key(tenant_id uuid, name text, role public.member_role, expires_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.create_api_key(tenant_id uuid, name text, role public.member_role, expires_at timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION public.create_api_key(tenant_id uuid, name text, role public.member_role, expires_at timestamp with time zone) TO service_role;
+
+-- Name: FUNCTION create_tenant(name text, plan_id text, is_test boolean); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.create_tenant(name text, plan_id text, is_test boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.create_tenant(name text, plan_id text, is_test boolean) TO authenticated;
+GRANT ALL ON FUNCTION public.create_tenant(name text, plan_id text, is_test boolean) TO service_role;
 
 -- Name: FUNCTION explain_decision(decision_id uuid); Type: ACL; Schema: public; Owner: -
 
@@ -6131,6 +7327,18 @@ REVOKE ALL ON FUNCTION public.get_top_consumers(metric text, period_type text, m
 GRANT ALL ON FUNCTION public.get_top_consumers(metric text, period_type text, max_rows integer) TO authenticated;
 GRANT ALL ON FUNCTION public.get_top_consumers(metric text, period_type text, max_rows integer) TO service_role;
 
+-- Name: FUNCTION invite_member(tenant_id uuid, email text, role public.member_role); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.invite_member(tenant_id uuid, email text, role public.member_role) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.invite_member(tenant_id uuid, email text, role public.member_role) TO authenticated;
+GRANT ALL ON FUNCTION public.invite_member(tenant_id uuid, email text, role public.member_role) TO service_role;
+
+-- Name: FUNCTION reactivate_user(user_id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.reactivate_user(user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.reactivate_user(user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.reactivate_user(user_id uuid) TO service_role;
+
 -- Name: FUNCTION recompute_usage_metrics(from_ts timestamp with time zone, to_ts timestamp with time zone); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.recompute_usage_metrics(from_ts timestamp with time zone, to_ts timestamp with time zone) FROM PUBLIC;
@@ -6143,12 +7351,23 @@ REVOKE ALL ON FUNCTION public.record_usage(tenant_id uuid, events jsonb) FROM PU
 GRANT ALL ON FUNCTION public.record_usage(tenant_id uuid, events jsonb) TO authenticated;
 GRANT ALL ON FUNCTION public.record_usage(tenant_id uuid, events jsonb) TO service_role;
 
+-- Name: FUNCTION reject_invite(token text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.reject_invite(token text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.reject_invite(token text) TO authenticated;
+
 -- Name: FUNCTION release_reservation(reservation_id uuid); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.release_reservation(reservation_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.release_reservation(reservation_id uuid) TO anon;
 GRANT ALL ON FUNCTION public.release_reservation(reservation_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.release_reservation(reservation_id uuid) TO service_role;
+
+-- Name: FUNCTION remove_member(tenant_id uuid, user_id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.remove_member(tenant_id uuid, user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.remove_member(tenant_id uuid, user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.remove_member(tenant_id uuid, user_id uuid) TO service_role;
 
 -- Name: FUNCTION reserve_quota(tenant_id uuid, metric text, amount bigint, subject text, ttl_seconds integer, idempotency_key text, event jsonb); Type: ACL; Schema: public; Owner: -
 
@@ -6162,11 +7381,29 @@ REVOKE ALL ON FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, p
 GRANT ALL ON FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, period public.quota_period, subject text) TO authenticated;
 GRANT ALL ON FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, period public.quota_period, subject text) TO service_role;
 
+-- Name: FUNCTION revoke_api_key(id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.revoke_api_key(id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.revoke_api_key(id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.revoke_api_key(id uuid) TO service_role;
+
+-- Name: FUNCTION revoke_invite(id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.revoke_invite(id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.revoke_invite(id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.revoke_invite(id uuid) TO service_role;
+
 -- Name: FUNCTION set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period) TO authenticated;
 GRANT ALL ON FUNCTION public.set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period) TO service_role;
+
+-- Name: FUNCTION set_test_clock(tenant_id uuid, clock_offset interval); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.set_test_clock(tenant_id uuid, clock_offset interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_test_clock(tenant_id uuid, clock_offset interval) TO authenticated;
+GRANT ALL ON FUNCTION public.set_test_clock(tenant_id uuid, clock_offset interval) TO service_role;
 
 -- Name: FUNCTION settle_reservation(reservation_id uuid, actual_amount bigint, event jsonb); Type: ACL; Schema: public; Owner: -
 
@@ -6182,6 +7419,24 @@ GRANT ALL ON FUNCTION public.settle_reservations(settlements jsonb) TO anon;
 GRANT ALL ON FUNCTION public.settle_reservations(settlements jsonb) TO authenticated;
 GRANT ALL ON FUNCTION public.settle_reservations(settlements jsonb) TO service_role;
 
+-- Name: FUNCTION suspend_user(user_id uuid, reason text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.suspend_user(user_id uuid, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.suspend_user(user_id uuid, reason text) TO authenticated;
+GRANT ALL ON FUNCTION public.suspend_user(user_id uuid, reason text) TO service_role;
+
+-- Name: FUNCTION transfer_ownership(tenant_id uuid, user_id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.transfer_ownership(tenant_id uuid, user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.transfer_ownership(tenant_id uuid, user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.transfer_ownership(tenant_id uuid, user_id uuid) TO service_role;
+
+-- Name: FUNCTION update_member_role(tenant_id uuid, user_id uuid, role public.member_role); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.update_member_role(tenant_id uuid, user_id uuid, role public.member_role) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.update_member_role(tenant_id uuid, user_id uuid, role public.member_role) TO authenticated;
+GRANT ALL ON FUNCTION public.update_member_role(tenant_id uuid, user_id uuid, role public.member_role) TO service_role;
+
 -- Name: TABLE audit_events; Type: ACL; Schema: public; Owner: -
 
 GRANT SELECT ON TABLE public.audit_events TO authenticated;
@@ -6190,6 +7445,11 @@ GRANT SELECT ON TABLE public.audit_events TO service_role;
 -- Name: TABLE alert_notifications; Type: ACL; Schema: public; Owner: -
 
 GRANT SELECT ON TABLE public.alert_notifications TO service_role;
+
+-- Name: TABLE api_keys; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.api_keys TO authenticated;
+GRANT SELECT ON TABLE public.api_keys TO service_role;
 
 -- Name: TABLE billing_plans; Type: ACL; Schema: public; Owner: -
 
@@ -6207,11 +7467,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.plan_limits TO service_role;
 
 GRANT SELECT ON TABLE public.entitlements TO authenticated;
 GRANT SELECT ON TABLE public.entitlements TO service_role;
-
--- Name: TABLE memberships; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT ON TABLE public.memberships TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memberships TO service_role;
 
 -- Name: TABLE metrics; Type: ACL; Schema: public; Owner: -
 

@@ -84,7 +84,7 @@ declare
 begin
   v_actor := (case
     when private.is_trusted() then 'system'
-    when auth.jwt() ? 'api_key' then 'api_key'
+    when private.api_key_id() is not null then 'api_key'
     when auth.uid() is null then 'visitor'
     when private.is_platform_admin() then 'admin'
     else 'tenant'
@@ -98,7 +98,7 @@ begin
     p_tenant_id, p_event_type, p_action, p_entity_type, p_entity_id, v_actor,
     case v_actor
       when 'system' then coalesce(nullif(current_setting('role'), 'none'), session_user)
-      when 'api_key' then auth.jwt() ->> 'api_key'
+      when 'api_key' then private.api_key_id()::text
       else auth.uid()::text
     end,
     p_severity, p_result, p_old_values, p_new_values,

@@ -1,8 +1,15 @@
 -- Tenancy: tenants, who belongs to them, and the one function that says who may do what.
 --
--- A permission is `<thing>:<verb>`; role_permissions says which role has it. A suspended tenant has no member with any.
--- The service role, and database sessions without an API role (pg_cron, psql), may do everything; which of these is
--- calling is read from the session's role, which a token cannot choose, never from a claim.
+-- A permission is `<thing>:<verb>`; role_permissions says which role has it. A member has those of their role, an API key
+-- those of its own, a platform admin all. Nobody has any in a suspended tenant, except platform admins, who may have to
+-- look into it; a suspended user has none anywhere. The service role, and database sessions without an API role (pg_cron,
+-- psql), may do everything; which of these is calling is read from the session's role, which a token cannot choose, never
+-- from a claim.
+--
+-- A tenant always has an owner once it had one, unless it is deleted. What takes an owner away updates the tenant's row
+-- first, so that two who do so wait for each other.
+--
+-- A tenant's time is now plus its test clock, which goes ahead up to 400 days and never back.
 
 set lock_timeout = '5s';
 set statement_timeout = '60s';
@@ -16,6 +23,7 @@ create table public.tenants (
   slug text not null,
   plan_id text not null default 'free',
   status public.tenant_status not null default 'active',
+  is_test boolean not null default false,
   trial_ends_at timestamptz,
   clock_offset interval not null default '0',
   stripe_customer_id text,
@@ -28,6 +36,7 @@ create table public.tenants (
   constraint tenants_stripe_customer_id_unique unique (stripe_customer_id)
 );
 comment on table public.tenants is 'Who is metered and billed: a customer''s workspace, organization or account.';
+comment on column public.tenants.is_test is 'Whether its admins may set its test clock, and its API keys are sk_test_ keys.';
 comment on column public.tenants.clock_offset is 'Test clock: how far this tenant''s time is ahead of the real one.';
 
 create table public.memberships (
@@ -53,6 +62,15 @@ create table public.platform_admins (
 );
 comment on table public.platform_admins is 'Users who operate the platform: every permission in every tenant.';
 
+create table public.user_suspensions (
+  user_id uuid primary key references auth.users (id) on delete cascade,
+  reason text not null,
+  suspended_by uuid,
+  created_at timestamptz not null default now(),
+  constraint user_suspensions_reason_length check (char_length(reason) between 1 and 1000)
+);
+comment on table public.user_suspensions is 'Users who have no permission anywhere for now, and why.';
+
 
 -- Who is asking ------------------------------------------------------------------------------------------------------
 
@@ -66,15 +84,56 @@ end
 $$;
 revoke all on function private.is_trusted() from public, anon, authenticated, service_role;
 
+-- The API key that is calling, or null. An edge function that has checked a key signs a token of a minute for it
+-- (`iss: meterbase`, no `sub`); all that the token says is which key, so nothing in it can outlive a change of the key.
+create function private.api_key_id() returns uuid
+language plpgsql stable set search_path = '' as $$
+begin
+  if auth.jwt() ->> 'iss' = 'meterbase' and auth.uid() is null then
+    return (auth.jwt() ->> 'api_key')::uuid;
+  end if;
+  return null;
+end
+$$;
+revoke all on function private.api_key_id() from public, anon, authenticated, service_role;
+
 -- Whether the signed-in user operates the platform.
 create function private.is_platform_admin() returns boolean
 language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_user_id uuid := auth.uid();
 begin
-  return exists (select from public.platform_admins where user_id = (select auth.uid()));
+  return exists (select from public.platform_admins a where a.user_id = v_user_id)
+    and not exists (select from public.user_suspensions s where s.user_id = v_user_id);
 end
 $$;
 revoke all on function private.is_platform_admin() from public, anon, authenticated, service_role;
 grant execute on function private.is_platform_admin() to authenticated;
+
+-- The caller's role in a tenant as its member or as one of its API keys; null where it is neither, or suspended.
+create function private.role_in(p_tenant_id uuid) returns public.member_role
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_user_id uuid := auth.uid();
+  v_role public.member_role;
+begin
+  if v_user_id is null then
+    select k.role into v_role
+    from public.api_keys k
+    join public.tenants t on t.id = k.tenant_id
+    where k.id = private.api_key_id() and k.tenant_id = p_tenant_id and t.status = 'active'
+      and k.revoked_at is null and (k.expires_at is null or k.expires_at > now() + t.clock_offset);
+  else
+    select m.role into v_role
+    from public.memberships m
+    join public.tenants t on t.id = m.tenant_id
+    where m.tenant_id = p_tenant_id and m.user_id = v_user_id and t.status = 'active'
+      and not exists (select from public.user_suspensions s where s.user_id = v_user_id);
+  end if;
+  return v_role;
+end
+$$;
+revoke all on function private.role_in(uuid) from public, anon, authenticated, service_role;
 
 -- Whether the caller has a permission in a tenant.
 create function private.has_permission(p_tenant_id uuid, p_permission text) returns boolean
@@ -82,14 +141,8 @@ language plpgsql stable security definer set search_path = '' as $$
 begin
   return private.is_trusted()
     or exists (
-      select
-      from public.memberships m
-      join public.tenants t on t.id = m.tenant_id
-      join public.role_permissions p on p.role = m.role
-      where m.tenant_id = p_tenant_id
-        and m.user_id = (select auth.uid())
-        and t.status = 'active'
-        and p.permission = p_permission
+      select from public.role_permissions p
+      where p.role = private.role_in(p_tenant_id) and p.permission = p_permission
     )
     or private.is_platform_admin();
 end
@@ -119,26 +172,34 @@ end
 $$;
 revoke all on function private.require_platform_admin() from public, anon, authenticated, service_role;
 
--- The tenants in which the signed-in user has a permission; for a platform admin, all. Policies compute it once per query
--- and compare with it alone: `is_platform_admin() or …` beside it would keep them from using an index.
+-- The tenants in which the caller has a permission; for a platform admin, all. Policies compute it once per query and
+-- compare with it alone: `is_platform_admin() or …` beside it would keep them from using an index.
 create function private.tenant_ids_with(p_permission text) returns setof uuid
 language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_user_id uuid := auth.uid();
 begin
-  return query
-    select m.tenant_id
-    from public.memberships m
-    join public.tenants t on t.id = m.tenant_id
-    join public.role_permissions p on p.role = m.role
-    where m.user_id = (select auth.uid()) and t.status = 'active' and p.permission = p_permission;
-  if private.is_platform_admin() then
+  if v_user_id is null then
+    return query
+      select k.tenant_id from public.api_keys k
+      where k.id = private.api_key_id() and private.has_permission(k.tenant_id, p_permission);
+  elsif private.is_platform_admin() then
     return query select t.id from public.tenants t;
+  else
+    return query
+      select m.tenant_id
+      from public.memberships m
+      join public.tenants t on t.id = m.tenant_id
+      join public.role_permissions p on p.role = m.role
+      where m.user_id = v_user_id and t.status = 'active' and p.permission = p_permission
+        and not exists (select from public.user_suspensions s where s.user_id = v_user_id);
   end if;
 end
 $$;
 revoke all on function private.tenant_ids_with(text) from public, anon, authenticated, service_role;
 grant execute on function private.tenant_ids_with(text) to authenticated;
 
--- Who a quota or a usage event is counted for: a signed-in user is always themselves; only trusted callers name others.
+-- Who a quota or a usage event is counted for: a user or an API key is always itself; only trusted callers name others.
 create function private.resolve_subject(p_subject text) returns text
 language plpgsql stable security definer set search_path = '' as $$
 begin
@@ -148,7 +209,7 @@ begin
     end if;
     return coalesce(p_subject, '');
   end if;
-  return coalesce(auth.uid()::text, '');
+  return coalesce(auth.uid()::text, private.api_key_id()::text, '');
 end
 $$;
 revoke all on function private.resolve_subject(text) from public, anon, authenticated, service_role;
@@ -213,6 +274,14 @@ create policy admins_read_platform_admins on public.platform_admins for select t
 create trigger audit_change after insert or update or delete on public.platform_admins
   for each row execute function private.audit_change('platform_admin', 'user_id');
 
+alter table public.user_suspensions enable row level security;
+revoke all on public.user_suspensions from anon, authenticated, service_role;
+grant select on public.user_suspensions to authenticated, service_role;
+create policy admins_read_user_suspensions on public.user_suspensions for select to authenticated
+  using ((select private.is_platform_admin()));
+create trigger audit_change after insert or update or delete on public.user_suspensions
+  for each row execute function private.audit_change('user_suspension', 'user_id');
+
 -- audit_events came before the functions that its policy needs.
 create policy members_read_audit_events on public.audit_events for select to authenticated
   using (
@@ -248,17 +317,20 @@ from (values
 -- Making a tenant ----------------------------------------------------------------------------------------------------
 
 -- The caller becomes its owner; the service role makes it without one.
-create function private.create_tenant(p_name text, p_plan_id text) returns public.tenants
+create function private.create_tenant(p_name text, p_plan_id text, p_is_test boolean) returns public.tenants
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_name text := btrim(p_name);
   v_user_id uuid := auth.uid();
+  v_is_operator boolean := private.is_trusted() or private.is_platform_admin();
   v_slug text;
   v_plan record;
   v_tenant public.tenants;
 begin
-  if v_user_id is null and not private.is_trusted() then
-    perform private.raise_error(403, 'permission_denied', 'Sign in to create a tenant.');
+  if not v_is_operator and (
+    v_user_id is null or exists (select from public.user_suspensions s where s.user_id = v_user_id)
+  ) then
+    perform private.raise_error(403, 'permission_denied', 'Sign in as a user who is not suspended to create a tenant.');
   end if;
   if v_name is null or char_length(v_name) not between 1 and 100 then
     perform private.raise_error(400, 'invalid_name', 'A tenant''s name has 1 to 100 characters.');
@@ -267,14 +339,17 @@ begin
   if not found then
     perform private.raise_error(404, 'plan_not_found', format('There is no plan "%s".', p_plan_id));
   end if;
-  if not (v_plan.is_self_serve or private.is_trusted() or private.is_platform_admin()) then
+  if not (v_plan.is_self_serve or v_is_operator) then
     perform private.raise_error(403, 'plan_not_self_serve', format('The plan "%s" is not one to start with.', p_plan_id));
+  end if;
+  if p_is_test and not v_is_operator then
+    perform private.raise_error(403, 'platform_admin_only', 'Only a platform admin may make a test tenant.');
   end if;
 
   v_slug := coalesce(nullif(btrim(left(regexp_replace(lower(v_name), '[^a-z0-9]+', '-', 'g'), 40), '-'), ''), 'tenant');
   loop
-    insert into public.tenants (name, slug, plan_id, trial_ends_at)
-    values (v_name, v_slug, v_plan.id, now() + make_interval(days => v_plan.trial_days))
+    insert into public.tenants (name, slug, plan_id, is_test, trial_ends_at)
+    values (v_name, v_slug, v_plan.id, coalesce(p_is_test, false), now() + make_interval(days => v_plan.trial_days))
     on conflict (slug) do nothing
     returning * into v_tenant;
     exit when found;
@@ -287,12 +362,62 @@ begin
   return v_tenant;
 end
 $$;
-revoke all on function private.create_tenant(text, text) from public, anon, authenticated, service_role;
-grant execute on function private.create_tenant(text, text) to authenticated, service_role;
+revoke all on function private.create_tenant(text, text, boolean) from public, anon, authenticated, service_role;
+grant execute on function private.create_tenant(text, text, boolean) to authenticated, service_role;
 
-create function public.create_tenant(name text, plan_id text default 'free') returns public.tenants
-language sql volatile security invoker set search_path = '' as $$ select * from private.create_tenant($1, $2) $$;
-comment on function public.create_tenant(text, text) is
-  'Makes a tenant on a self-serve plan (free, trial) with the caller as its owner, and returns its row.';
-revoke all on function public.create_tenant(text, text) from public, anon, authenticated, service_role;
-grant execute on function public.create_tenant(text, text) to authenticated, service_role;
+create function public.create_tenant(name text, plan_id text default 'free', is_test boolean default false)
+returns public.tenants
+language sql volatile security invoker set search_path = '' as $$ select * from private.create_tenant($1, $2, $3) $$;
+comment on function public.create_tenant(text, text, boolean) is
+  'Makes a tenant on a self-serve plan (free, trial) with the caller as its owner, and returns its row. Platform admins choose any plan, and may make a test tenant.';
+revoke all on function public.create_tenant(text, text, boolean) from public, anon, authenticated, service_role;
+grant execute on function public.create_tenant(text, text, boolean) to authenticated, service_role;
+
+
+-- The test clock -----------------------------------------------------------------------------------------------------
+
+-- Sets a tenant's clock ahead of the real time by p_offset in all.
+create function private.set_test_clock(p_tenant_id uuid, p_offset interval) returns public.tenants
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_tenant public.tenants;
+begin
+  perform private.require_permission(p_tenant_id, 'tenant:write');
+  select * into v_tenant from public.tenants t where t.id = p_tenant_id for no key update;
+  if not found then
+    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
+  end if;
+  if not (v_tenant.is_test or private.is_trusted() or private.is_platform_admin()) then
+    perform private.raise_error(403, 'platform_admin_only', 'Only a platform admin may set the clock of a tenant that is no test tenant.');
+  end if;
+  if p_offset is null or p_offset < v_tenant.clock_offset or p_offset > interval '400 days' then
+    perform private.raise_error(
+      400, 'invalid_clock_offset', format('A test clock goes ahead, from %s to at most 400 days.', v_tenant.clock_offset)
+    );
+  end if;
+  update public.tenants t set clock_offset = p_offset where t.id = p_tenant_id returning * into v_tenant;
+  return v_tenant;
+end
+$$;
+revoke all on function private.set_test_clock(uuid, interval) from public, anon, authenticated, service_role;
+grant execute on function private.set_test_clock(uuid, interval) to authenticated, service_role;
+
+create function public.set_test_clock(tenant_id uuid, clock_offset interval) returns public.tenants
+language sql volatile security invoker set search_path = '' as $$ select * from private.set_test_clock($1, $2) $$;
+comment on function public.set_test_clock(uuid, interval) is
+  'Sets a tenant''s time ahead of the real one by so much, up to 400 days and never back. Platform admins; in a test tenant whoever has tenant:write.';
+revoke all on function public.set_test_clock(uuid, interval) from public, anon, authenticated, service_role;
+grant execute on function public.set_test_clock(uuid, interval) to authenticated, service_role;
+
+create function private.keep_clock_from_going_back() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  if new.clock_offset < old.clock_offset then
+    perform private.raise_error(400, 'invalid_clock_offset', 'A test clock never goes back.');
+  end if;
+  return new;
+end
+$$;
+revoke all on function private.keep_clock_from_going_back() from public, anon, authenticated, service_role;
+create trigger keep_clock_from_going_back before update of clock_offset on public.tenants
+  for each row execute function private.keep_clock_from_going_back();

@@ -1,5 +1,5 @@
 begin;
-select plan(7);
+select plan(8);
 
 select tests.create_tenant('acme', 'trial');
 select tests.create_tenant('rival', 'trial');
@@ -12,7 +12,13 @@ select lives_ok($$ update public.tenants set clock_offset = '400 days' $$, 'up t
 select throws_ok(
   $$ update public.tenants set clock_offset = '400 days 1 second' $$, '23514', null, 'no further'
 );
-select throws_ok($$ update public.tenants set clock_offset = '-1 second' $$, '23514', null, 'never back');
+select is(
+  tests.error_of($$ update public.tenants set clock_offset = '399 days' $$), 'PT400 invalid_clock_offset', 'never back'
+);
+select throws_ok(
+  $$ insert into public.tenants (name, slug, clock_offset) values ('Past', 'past', '-1 second') $$, '23514', null,
+  'nor behind the real time'
+);
 select is(
   tests.error_of('select private.tenant_now(gen_random_uuid())'), 'PT404 tenant_not_found', 'an unknown tenant has no time'
 );
