@@ -123,9 +123,11 @@ export type Database = {
           new_values: Json | null;
           occurred_at: string;
           old_values: Json | null;
+          personal: Json | null;
           request_id: string | null;
           result: Database["public"]["Enums"]["audit_result"];
           severity: Database["public"]["Enums"]["audit_severity"];
+          source: Database["public"]["Enums"]["audit_source"];
           tenant_id: string | null;
           user_agent: string | null;
         };
@@ -145,9 +147,11 @@ export type Database = {
           new_values?: Json | null;
           occurred_at?: string;
           old_values?: Json | null;
+          personal?: Json | null;
           request_id?: string | null;
           result?: Database["public"]["Enums"]["audit_result"];
           severity?: Database["public"]["Enums"]["audit_severity"];
+          source?: Database["public"]["Enums"]["audit_source"];
           tenant_id?: string | null;
           user_agent?: string | null;
         };
@@ -166,11 +170,41 @@ export type Database = {
           new_values?: Json | null;
           occurred_at?: string;
           old_values?: Json | null;
+          personal?: Json | null;
           request_id?: string | null;
           result?: Database["public"]["Enums"]["audit_result"];
           severity?: Database["public"]["Enums"]["audit_severity"];
+          source?: Database["public"]["Enums"]["audit_source"];
           tenant_id?: string | null;
           user_agent?: string | null;
+        };
+        Relationships: [];
+      };
+      audit_resolutions: {
+        Row: {
+          event_id: string;
+          note: string | null;
+          occurred_at: string;
+          resolved_at: string;
+          resolved_by: string | null;
+          tenant_id: string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          event_id: string;
+          note?: string | null;
+          occurred_at: string;
+          resolved_at?: string;
+          resolved_by?: string | null;
+          tenant_id?: string | null;
+        };
+        Update: {
+          event_id?: string;
+          note?: string | null;
+          occurred_at?: string;
+          resolved_at?: string;
+          resolved_by?: string | null;
+          tenant_id?: string | null;
         };
         Relationships: [];
       };
@@ -893,6 +927,28 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      cancel_trial: {
+        Args: { reason?: string; tenant_id: string };
+        Returns: {
+          clock_offset: string;
+          created_at: string;
+          id: string;
+          is_test: boolean;
+          name: string;
+          plan_id: string;
+          slug: string;
+          status: Database["public"]["Enums"]["tenant_status"];
+          stripe_customer_id: string | null;
+          trial_ends_at: string | null;
+          updated_at: string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "tenants";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       check_tenant_quota: {
         Args: { amount?: number; metric: string; subject?: string; tenant_id: string };
         Returns: Database["public"]["CompositeTypes"]["quota_answer"][];
@@ -903,6 +959,7 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      cleanup_old_audit_events: { Args: { keep?: string }; Returns: number };
       cleanup_old_realtime_events: { Args: { keep?: string }; Returns: number };
       clear_custom_quota: {
         Args: { metric: string; period?: Database["public"]["Enums"]["quota_period"]; tenant_id: string };
@@ -1021,6 +1078,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      erase_audit_personal_data: { Args: { email?: string; user_id?: string }; Returns: number };
       explain_decision: {
         Args: { decision_id: string };
         Returns: Database["public"]["CompositeTypes"]["quota_explanation"][];
@@ -1037,6 +1095,54 @@ export type Database = {
         SetofOptions: {
           from: "*";
           to: "reservation_answer";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      extend_trial: {
+        Args: { days: number; tenant_id: string };
+        Returns: {
+          clock_offset: string;
+          created_at: string;
+          id: string;
+          is_test: boolean;
+          name: string;
+          plan_id: string;
+          slug: string;
+          status: Database["public"]["Enums"]["tenant_status"];
+          stripe_customer_id: string | null;
+          trial_ends_at: string | null;
+          updated_at: string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "tenants";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      generate_audit_report: { Args: { from_ts: string; tenant_id: string; to_ts: string }; Returns: Json };
+      get_audit_events: {
+        Args: {
+          action?: string;
+          actor_type?: Database["public"]["Enums"]["audit_actor"];
+          before_id?: string;
+          before_ts?: string;
+          entity_id?: string;
+          entity_type?: string;
+          from_ts?: string;
+          max_rows?: number;
+          result?: Database["public"]["Enums"]["audit_result"];
+          severity?: Database["public"]["Enums"]["audit_severity"];
+          skip_rows?: number;
+          tenant_id?: string;
+          to_ts?: string;
+          user_id?: string;
+        };
+        Returns: Database["public"]["CompositeTypes"]["audit_entry"][];
+        SetofOptions: {
+          from: "*";
+          to: "audit_entry";
           isOneToOne: false;
           isSetofReturn: true;
         };
@@ -1162,6 +1268,30 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      log_audit_event: {
+        Args: {
+          action?: string;
+          actor_id?: string;
+          actor_type?: Database["public"]["Enums"]["audit_actor"];
+          changes_summary?: string;
+          entity_id?: string;
+          entity_type?: string;
+          error_message?: string;
+          event_id?: string;
+          event_type: string;
+          ip_address?: unknown;
+          metadata?: Json;
+          new_values?: Json;
+          old_values?: Json;
+          personal?: Json;
+          request_id?: string;
+          result?: Database["public"]["Enums"]["audit_result"];
+          severity?: Database["public"]["Enums"]["audit_severity"];
+          tenant_id: string;
+          user_agent?: string;
+        };
+        Returns: string;
+      };
       reactivate_user: { Args: { user_id: string }; Returns: undefined };
       recompute_usage_metrics: {
         Args: { from_ts: string; to_ts: string };
@@ -1222,6 +1352,23 @@ export type Database = {
         };
         Returns: number;
       };
+      resolve_audit_event: {
+        Args: { event_id: string; note?: string };
+        Returns: {
+          event_id: string;
+          note: string | null;
+          occurred_at: string;
+          resolved_at: string;
+          resolved_by: string | null;
+          tenant_id: string | null;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "audit_resolutions";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       revoke_api_key: { Args: { id: string }; Returns: undefined };
       revoke_invite: { Args: { id: string }; Returns: undefined };
       set_custom_quota: {
@@ -1245,6 +1392,28 @@ export type Database = {
           to: "tenant_limits";
           isOneToOne: false;
           isSetofReturn: true;
+        };
+      };
+      set_tenant_plan: {
+        Args: { plan_id: string; tenant_id: string };
+        Returns: {
+          clock_offset: string;
+          created_at: string;
+          id: string;
+          is_test: boolean;
+          name: string;
+          plan_id: string;
+          slug: string;
+          status: Database["public"]["Enums"]["tenant_status"];
+          stripe_customer_id: string | null;
+          trial_ends_at: string | null;
+          updated_at: string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "tenants";
+          isOneToOne: true;
+          isSetofReturn: false;
         };
       };
       set_test_clock: {
@@ -1334,11 +1503,22 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      verify_audit_chain: {
+        Args: { anchor_hash?: string; anchor_seq?: number; tenant_id: string };
+        Returns: Database["public"]["CompositeTypes"]["audit_verification"][];
+        SetofOptions: {
+          from: "*";
+          to: "audit_verification";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
     };
     Enums: {
       audit_actor: "system" | "admin" | "tenant" | "visitor" | "api_key";
       audit_result: "success" | "failure" | "partial";
       audit_severity: "info" | "warning" | "error" | "critical";
+      audit_source: "database" | "application";
       failure_mode: "closed" | "open";
       invite_status: "pending" | "accepted" | "rejected" | "revoked";
       member_role: "owner" | "admin" | "editor" | "viewer";
@@ -1352,6 +1532,40 @@ export type Database = {
       tenant_status: "active" | "suspended";
     };
     CompositeTypes: {
+      audit_entry: {
+        event_id: string | null;
+        occurred_at: string | null;
+        tenant_id: string | null;
+        event_type: string | null;
+        action: string | null;
+        entity_type: string | null;
+        entity_id: string | null;
+        actor_type: Database["public"]["Enums"]["audit_actor"] | null;
+        actor_id: string | null;
+        source: Database["public"]["Enums"]["audit_source"] | null;
+        severity: Database["public"]["Enums"]["audit_severity"] | null;
+        result: Database["public"]["Enums"]["audit_result"] | null;
+        old_values: Json | null;
+        new_values: Json | null;
+        changes_summary: string | null;
+        error_message: string | null;
+        ip_address: unknown;
+        user_agent: string | null;
+        request_id: string | null;
+        metadata: Json | null;
+        personal: Json | null;
+        resolved_at: string | null;
+        resolved_by: string | null;
+        resolution_note: string | null;
+      };
+      audit_verification: {
+        is_intact: boolean | null;
+        events: number | null;
+        pending: number | null;
+        head_seq: number | null;
+        head_hash: string | null;
+        problems: Json | null;
+      };
       authenticated_api_key: {
         api_key_id: string | null;
         tenant_id: string | null;
@@ -1599,6 +1813,7 @@ export const Constants = {
       audit_actor: ["system", "admin", "tenant", "visitor", "api_key"],
       audit_result: ["success", "failure", "partial"],
       audit_severity: ["info", "warning", "error", "critical"],
+      audit_source: ["database", "application"],
       failure_mode: ["closed", "open"],
       invite_status: ["pending", "accepted", "rejected", "revoked"],
       member_role: ["owner", "admin", "editor", "viewer"],

@@ -17,6 +17,14 @@ CREATE SCHEMA public;
 
 COMMENT ON SCHEMA public IS 'standard public schema';
 
+-- Name: audit_partition; Type: TYPE; Schema: private; Owner: -
+
+CREATE TYPE private.audit_partition AS (
+	name name,
+	starts_at timestamp with time zone,
+	ends_at timestamp with time zone
+);
+
 -- Name: checked_event; Type: TYPE; Schema: private; Owner: -
 
 CREATE TYPE private.checked_event AS (
@@ -203,6 +211,53 @@ CREATE TYPE public.audit_severity AS ENUM (
     'warning',
     'error',
     'critical'
+);
+
+-- Name: audit_source; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.audit_source AS ENUM (
+    'database',
+    'application'
+);
+
+-- Name: audit_entry; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.audit_entry AS (
+	event_id uuid,
+	occurred_at timestamp with time zone,
+	tenant_id uuid,
+	event_type text,
+	action text,
+	entity_type text,
+	entity_id text,
+	actor_type public.audit_actor,
+	actor_id text,
+	source public.audit_source,
+	severity public.audit_severity,
+	result public.audit_result,
+	old_values jsonb,
+	new_values jsonb,
+	changes_summary text,
+	error_message text,
+	ip_address inet,
+	user_agent text,
+	request_id text,
+	metadata jsonb,
+	personal jsonb,
+	resolved_at timestamp with time zone,
+	resolved_by text,
+	resolution_note text
+);
+
+-- Name: audit_verification; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.audit_verification AS (
+	is_intact boolean,
+	events bigint,
+	pending bigint,
+	head_seq bigint,
+	head_hash text,
+	problems jsonb
 );
 
 -- Name: member_role; Type: TYPE; Schema: public; Owner: -
@@ -883,41 +938,24 @@ begin
 end
 $$;
 
--- Name: audit(uuid, text, text, text, text, jsonb, jsonb, public.audit_severity, public.audit_result, jsonb); Type: FUNCTION; Schema: private; Owner: -
+-- Name: audit(uuid, text, text, text, text, jsonb, jsonb, public.audit_severity, public.audit_result, jsonb, jsonb); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.audit(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text DEFAULT NULL::text, p_entity_id text DEFAULT NULL::text, p_old_values jsonb DEFAULT NULL::jsonb, p_new_values jsonb DEFAULT NULL::jsonb, p_severity public.audit_severity DEFAULT 'info'::public.audit_severity, p_result public.audit_result DEFAULT 'success'::public.audit_result, p_metadata jsonb DEFAULT '{}'::jsonb) RETURNS uuid
+CREATE FUNCTION private.audit(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text DEFAULT NULL::text, p_entity_id text DEFAULT NULL::text, p_old_values jsonb DEFAULT NULL::jsonb, p_new_values jsonb DEFAULT NULL::jsonb, p_severity public.audit_severity DEFAULT 'info'::public.audit_severity, p_result public.audit_result DEFAULT 'success'::public.audit_result, p_metadata jsonb DEFAULT '{}'::jsonb, p_personal jsonb DEFAULT NULL::jsonb) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 declare
-  v_headers jsonb := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::jsonb;
-  v_actor public.audit_actor;
-  v_event_id uuid;
+  v_event public.audit_events := private.new_audit_event(p_tenant_id, p_event_type, p_action);
 begin
-  v_actor := (case
-    when private.is_trusted() then 'system'
-    when private.api_key_id() is not null then 'api_key'
-    when auth.uid() is null then 'visitor'
-    when private.is_platform_admin() then 'admin'
-    else 'tenant'
-  end)::public.audit_actor;
-  perform private.ensure_audit_partitions(0);
-
-  insert into public.audit_events (
-    tenant_id, event_type, action, entity_type, entity_id, actor_type, actor_id, severity, result,
-    old_values, new_values, user_agent, request_id, metadata
-  ) values (
-    p_tenant_id, p_event_type, p_action, p_entity_type, p_entity_id, v_actor,
-    case v_actor
-      when 'system' then coalesce(nullif(current_setting('role'), 'none'), session_user)
-      when 'api_key' then private.api_key_id()::text
-      else auth.uid()::text
-    end,
-    p_severity, p_result, p_old_values, p_new_values,
-    v_headers ->> 'user-agent', v_headers ->> 'x-request-id', p_metadata
-  )
-  returning event_id into v_event_id;
-  return v_event_id;
+  v_event.entity_type := p_entity_type;
+  v_event.entity_id := p_entity_id;
+  v_event.old_values := p_old_values;
+  v_event.new_values := p_new_values;
+  v_event.severity := p_severity;
+  v_event.result := p_result;
+  v_event.metadata := p_metadata;
+  v_event.personal := p_personal;
+  return private.write_audit_event(v_event);
 end
 $$;
 
@@ -929,6 +967,7 @@ CREATE FUNCTION private.audit_change() RETURNS trigger
     AS $$
 declare
   v_entity_type text := tg_argv[0];
+  v_personal_columns text[] := tg_argv[2:];
   v_old jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) - 'updated_at' end;
   v_new jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) - 'updated_at' end;
   v_row jsonb := coalesce(v_new, v_old);
@@ -937,9 +976,204 @@ begin
   if v_old is distinct from v_new then
     perform private.audit(
       (v_row ->> case v_entity_type when 'tenant' then 'id' else 'tenant_id' end)::uuid,
-      v_entity_type || '_' || v_action, v_action, v_entity_type, v_row ->> tg_argv[1], v_old, v_new
+      v_entity_type || '_' || v_action, v_action, v_entity_type, v_row ->> tg_argv[1],
+      v_old - v_personal_columns, v_new - v_personal_columns, p_personal => (
+        select jsonb_object_agg(c, v_row -> c) from unnest(v_personal_columns) c
+      )
     );
   end if;
+  return null;
+end
+$$;
+
+-- Name: audit_events; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.audit_events (
+    event_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    occurred_at timestamp with time zone DEFAULT now() NOT NULL,
+    tenant_id uuid,
+    event_type text NOT NULL,
+    action text NOT NULL,
+    entity_type text,
+    entity_id text,
+    actor_type public.audit_actor NOT NULL,
+    actor_id text,
+    source public.audit_source DEFAULT 'database'::public.audit_source NOT NULL,
+    severity public.audit_severity DEFAULT 'info'::public.audit_severity NOT NULL,
+    result public.audit_result DEFAULT 'success'::public.audit_result NOT NULL,
+    old_values jsonb,
+    new_values jsonb,
+    changes_summary text,
+    error_message text,
+    ip_address inet,
+    user_agent text,
+    request_id text,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    personal jsonb
+)
+PARTITION BY RANGE (occurred_at);
+
+-- Name: TABLE audit_events; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.audit_events IS 'What was done: append-only, a partition a month. Written by private.audit alone.';
+
+-- Name: COLUMN audit_events.actor_id; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.audit_events.actor_id IS 'User id, API key id, or the database role of the system.';
+
+-- Name: COLUMN audit_events.source; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.audit_events.source IS 'Whether the database saw it happen, or the application told of it.';
+
+-- Name: COLUMN audit_events.personal; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.audit_events.personal IS 'Personal data, such as an e-mail address, that can be erased.';
+
+-- Name: audit_digest(public.audit_events); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.audit_digest(p_event public.audit_events) RETURNS bytea
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return sha256(convert_to(jsonb_build_array(
+    p_event.event_id, to_char(p_event.occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), p_event.tenant_id,
+    p_event.event_type, p_event.action, p_event.entity_type, p_event.entity_id, p_event.actor_type, p_event.actor_id,
+    p_event.source, p_event.severity, p_event.result, p_event.old_values, p_event.new_values, p_event.changes_summary,
+    p_event.error_message, p_event.request_id, p_event.metadata
+  )::text, 'UTF8'));
+end
+$$;
+
+-- Name: audit_link(bytea, bytea, bytea); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.audit_link(p_before bytea, p_digest bytea, p_personal_digest bytea) RETURNS bytea
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select sha256(coalesce(p_before, ''::bytea) || p_digest || coalesce(p_personal_digest, ''::bytea))
+$$;
+
+-- Name: audit_partitions(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.audit_partitions() RETURNS SETOF private.audit_partition
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return query
+    select p.name, p.starts_at, (p.starts_at at time zone 'UTC' + interval '1 month') at time zone 'UTC'
+    from (
+      select c.relname, to_date(right(c.relname, 8), 'YYYY"m"MM')::timestamp at time zone 'UTC'
+      from pg_catalog.pg_inherits i
+      join pg_catalog.pg_class c on c.oid = i.inhrelid
+      where i.inhparent = 'public.audit_events'::regclass
+    ) as p (name, starts_at)
+    order by p.starts_at;
+end
+$$;
+
+-- Name: audit_personal_digest(public.audit_events, uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.audit_personal_digest(p_event public.audit_events, p_salt uuid) RETURNS bytea
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_event.ip_address is null and p_event.user_agent is null and p_event.personal is null then
+    return null;
+  end if;
+  return sha256(convert_to(jsonb_build_array(
+    p_salt, p_event.ip_address::text, p_event.user_agent, p_event.personal
+  )::text, 'UTF8'));
+end
+$$;
+
+-- Name: audit_problems(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.audit_problems(p_tenant_id uuid) RETURNS SETOF jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_head private.audit_heads;
+  v_last bigint;
+begin
+  select * into v_head from private.audit_heads h where h.tenant_id = p_tenant_id;
+  select max(c.seq) into v_last from private.audit_chain c where c.tenant_id = p_tenant_id;
+
+  return query
+    with links as (
+      select c.*,
+        coalesce(lag(c.seq) over in_order, v_head.pruned_seq, 0) as seq_before,
+        coalesce(lag(c.hash) over in_order, v_head.pruned_hash) as hash_before
+      from private.audit_chain c
+      where c.tenant_id = p_tenant_id
+      window in_order as (order by c.seq)
+    ), digests as (
+      select l.seq, l.seq_before, l.event_id, l.occurred_at, l.digest, l.personal_digest, l.personal_salt,
+        l.hash is distinct from private.audit_link(l.hash_before, l.digest, l.personal_digest) as is_broken
+      from links l
+      union all
+      select null, null, u.event_id, u.occurred_at, u.digest, u.personal_digest, u.personal_salt, false
+      from private.audit_unsealed u
+      where u.tenant_id = p_tenant_id
+    )
+    select jsonb_build_object('seq', d.seq, 'event_id', d.event_id, 'occurred_at', d.occurred_at, 'problem', p.problem)
+    from digests d
+    left join public.audit_events e on e.event_id = d.event_id and e.occurred_at = d.occurred_at
+    cross join private.audit_retention r
+    cross join lateral (values
+      (case when d.seq > d.seq_before + 1 then 'links_missing_before' end),
+      -- Where links are missing, the hash of what came before is not known.
+      (case when d.is_broken and d.seq = d.seq_before + 1 then 'link_broken' end),
+      (case
+        when e.event_id is null then case when d.occurred_at >= r.events_since then 'event_deleted' end
+        when private.audit_digest(e) <> d.digest then 'event_edited'
+      end),
+      (case when e.event_id is not null and case
+        when d.personal_salt is null then private.audit_personal_digest(e, null) is not null
+        else private.audit_personal_digest(e, d.personal_salt) is distinct from d.personal_digest
+      end then 'personal_data_edited' end)
+    ) as p (problem)
+    where p.problem is not null
+    order by d.seq
+    limit 1000;
+
+  if v_last is distinct from nullif(v_head.seq, v_head.pruned_seq) then
+    return next jsonb_build_object('seq', coalesce(v_last, v_head.pruned_seq, 0) + 1, 'problem', 'tail_cut');
+  elsif v_last is not null and v_head.hash is distinct from (
+    select c.hash from private.audit_chain c where c.tenant_id = p_tenant_id and c.seq = v_last
+  ) then
+    return next jsonb_build_object('seq', v_last, 'problem', 'head_differs');
+  end if;
+
+  return query
+    select jsonb_build_object('seq', null, 'event_id', e.event_id, 'occurred_at', e.occurred_at, 'problem', 'event_not_in_chain')
+    from public.audit_events e
+    where (case when p_tenant_id = private.no_tenant() then e.tenant_id is null else e.tenant_id = p_tenant_id end)
+      and not exists (select from private.audit_chain c where c.event_id = e.event_id)
+      and not exists (select from private.audit_unsealed u where u.event_id = e.event_id)
+    order by e.occurred_at
+    limit 1000;
+end
+$$;
+
+-- Name: audit_signup(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.audit_signup() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_event public.audit_events := private.new_audit_event(null, 'user_signup', 'created');
+begin
+  v_event.entity_type := 'user';
+  v_event.entity_id := new.id::text;
+  v_event.actor_type := 'visitor';
+  v_event.actor_id := new.id::text;
+  v_event.personal := jsonb_build_object('email', new.email);
+  perform private.write_audit_event(v_event);
   return null;
 end
 $$;
@@ -991,6 +1225,83 @@ begin
     v_rest := v_rest / 62;
   end loop;
   return v_text;
+end
+$$;
+
+-- Name: tenants; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.tenants (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name text NOT NULL,
+    slug text NOT NULL,
+    plan_id text DEFAULT 'free'::text NOT NULL,
+    status public.tenant_status DEFAULT 'active'::public.tenant_status NOT NULL,
+    is_test boolean DEFAULT false NOT NULL,
+    trial_ends_at timestamp with time zone,
+    clock_offset interval DEFAULT '00:00:00'::interval NOT NULL,
+    stripe_customer_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT tenants_clock_offset_range CHECK (((clock_offset >= '00:00:00'::interval) AND (clock_offset <= '400 days'::interval))),
+    CONSTRAINT tenants_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100))),
+    CONSTRAINT tenants_slug_form CHECK ((slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$'::text))
+);
+
+-- Name: TABLE tenants; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.tenants IS 'Who is metered and billed: a customer''s workspace, organization or account.';
+
+-- Name: COLUMN tenants.is_test; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.tenants.is_test IS 'Whether its admins may set its test clock, and its API keys are sk_test_ keys.';
+
+-- Name: COLUMN tenants.clock_offset; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.tenants.clock_offset IS 'Test clock: how far this tenant''s time is ahead of the real one.';
+
+-- Name: cancel_trial(uuid, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.cancel_trial(p_tenant_id uuid, p_reason text) RETURNS public.tenants
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_permission(p_tenant_id, 'billing:write');
+  if char_length(p_reason) > 1000 then
+    perform private.raise_error(400, 'invalid_reason', 'A reason has at most 1,000 characters.');
+  end if;
+  return private.change_plan(
+    private.tenant_on_trial(p_tenant_id), 'free', 'trial_cancelled', jsonb_build_object('reason', p_reason)
+  );
+end
+$$;
+
+-- Name: change_plan(public.tenants, text, text, jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.change_plan(p_tenant public.tenants, p_plan_id text, p_event text, p_metadata jsonb DEFAULT '{}'::jsonb) RETURNS public.tenants
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_plan public.billing_plans;
+  v_tenant public.tenants;
+begin
+  select * into v_plan from public.billing_plans p where p.id = p_plan_id;
+  if not found then
+    perform private.raise_error(404, 'plan_not_found', format('There is no plan "%s".', p_plan_id));
+  end if;
+  update public.tenants t
+  set plan_id = v_plan.id,
+    trial_ends_at = private.tenant_now(t.id) + make_interval(days => v_plan.trial_days)
+  where t.id = p_tenant.id
+  returning * into v_tenant;
+  perform private.audit(
+    p_tenant.id, p_event, split_part(p_event, '_', 2), 'tenant', p_tenant.id::text,
+    jsonb_build_object('plan_id', p_tenant.plan_id, 'trial_ends_at', p_tenant.trial_ends_at),
+    jsonb_build_object('plan_id', v_tenant.plan_id, 'trial_ends_at', v_tenant.trial_ends_at),
+    p_metadata => p_metadata
+  );
+  return v_tenant;
 end
 $$;
 
@@ -1118,6 +1429,50 @@ begin
 end
 $$;
 
+-- Name: cleanup_old_audit_events(interval); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.cleanup_old_audit_events(p_keep interval DEFAULT '2 years'::interval) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_partition private.audit_partition;
+  v_since timestamptz;
+  v_dropped int := 0;
+begin
+  if p_keep is null or p_keep < interval '0' then
+    perform private.raise_error(400, 'invalid_keep', 'Events are kept for an interval of 0 or more.');
+  end if;
+  perform private.seal_audit_events();
+  perform private.lock_partitioned('public.audit_events');
+  for v_partition in select * from private.audit_partitions() p where p.ends_at <= now() - p_keep loop
+    execute format('drop table private.%I', v_partition.name);
+    v_dropped := v_dropped + 1;
+    v_since := v_partition.ends_at;
+  end loop;
+  if v_dropped = 0 then
+    return 0;
+  end if;
+
+  update private.audit_retention set events_since = greatest(events_since, v_since);
+  delete from public.audit_resolutions r where r.occurred_at < v_since;
+  update private.audit_heads h set pruned_seq = c.seq, pruned_hash = c.hash
+  from (
+    select distinct on (c.tenant_id) c.tenant_id, c.seq, c.hash
+    from private.audit_chain c
+    where c.occurred_at < v_since
+      and not exists (
+        select from private.audit_chain k where k.tenant_id = c.tenant_id and k.seq < c.seq and k.occurred_at >= v_since
+      )
+    order by c.tenant_id, c.seq desc
+  ) c
+  where h.tenant_id = c.tenant_id;
+  delete from private.audit_chain c using private.audit_heads h
+  where h.tenant_id = c.tenant_id and c.seq <= h.pruned_seq;
+  return v_dropped;
+end
+$$;
+
 -- Name: cleanup_old_realtime_events(interval); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.cleanup_old_realtime_events(p_keep interval DEFAULT '30 days'::interval) RETURNS integer
@@ -1132,7 +1487,7 @@ begin
     perform private.raise_error(400, 'invalid_keep', 'Events are kept for an interval of 0 or more.');
   end if;
   perform private.aggregate_usage_metrics();
-  perform private.lock_usage_events();
+  perform private.lock_partitioned('public.tenant_usage_realtime');
   for v_partition in
     select * from private.usage_partitions() p
     where p.ends_at <= now() - p_keep
@@ -1746,37 +2101,6 @@ begin
 end
 $$;
 
--- Name: tenants; Type: TABLE; Schema: public; Owner: -
-
-CREATE TABLE public.tenants (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    name text NOT NULL,
-    slug text NOT NULL,
-    plan_id text DEFAULT 'free'::text NOT NULL,
-    status public.tenant_status DEFAULT 'active'::public.tenant_status NOT NULL,
-    is_test boolean DEFAULT false NOT NULL,
-    trial_ends_at timestamp with time zone,
-    clock_offset interval DEFAULT '00:00:00'::interval NOT NULL,
-    stripe_customer_id text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT tenants_clock_offset_range CHECK (((clock_offset >= '00:00:00'::interval) AND (clock_offset <= '400 days'::interval))),
-    CONSTRAINT tenants_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100))),
-    CONSTRAINT tenants_slug_form CHECK ((slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$'::text))
-);
-
--- Name: TABLE tenants; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON TABLE public.tenants IS 'Who is metered and billed: a customer''s workspace, organization or account.';
-
--- Name: COLUMN tenants.is_test; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.tenants.is_test IS 'Whether its admins may set its test clock, and its API keys are sk_test_ keys.';
-
--- Name: COLUMN tenants.clock_offset; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.tenants.clock_offset IS 'Test clock: how far this tenant''s time is ahead of the real one.';
-
 -- Name: create_tenant(text, text, boolean); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.create_tenant(p_name text, p_plan_id text, p_is_test boolean) RETURNS public.tenants
@@ -1822,6 +2146,12 @@ begin
 
   if v_user_id is not null then
     insert into public.memberships (tenant_id, user_id, role) values (v_tenant.id, v_user_id, 'owner');
+  end if;
+  if v_tenant.trial_ends_at is not null then
+    perform private.audit(
+      v_tenant.id, 'trial_created', 'created', 'tenant', v_tenant.id::text, null,
+      jsonb_build_object('plan_id', v_tenant.plan_id, 'trial_ends_at', v_tenant.trial_ends_at)
+    );
   end if;
   return v_tenant;
 end
@@ -2002,6 +2332,46 @@ begin
 end
 $$;
 
+-- Name: erase_audit_personal_data(uuid, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.erase_audit_personal_data(p_user_id uuid, p_email text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_emails text[];
+  v_event_ids uuid[];
+begin
+  perform private.require_platform_admin();
+  if num_nonnulls(p_user_id, p_email) = 0 then
+    perform private.raise_error(400, 'invalid_request', 'Say whose data to erase: a user, an address or both.');
+  end if;
+  v_emails := array(
+    select lower(p_email) where p_email is not null
+    union
+    select lower(u.email) from auth.users u where u.id = p_user_id
+  );
+  with erased as (
+    update public.audit_events e set ip_address = null, user_agent = null, personal = null
+    where (
+        e.actor_id = p_user_id::text
+        or e.entity_id = p_user_id::text and e.entity_type = 'user'
+        or lower(e.personal ->> 'email') = any (v_emails)
+      )
+      and num_nonnulls(e.ip_address, e.user_agent, e.personal) > 0
+    returning e.event_id
+  )
+  select coalesce(array_agg(event_id), '{}') into v_event_ids from erased;
+  update private.audit_unsealed u set personal_salt = null where u.event_id = any (v_event_ids);
+  update private.audit_chain c set personal_salt = null where c.event_id = any (v_event_ids);
+  perform private.audit(
+    null, 'personal_data_erased', 'erased', 'user', p_user_id::text,
+    p_metadata => jsonb_build_object('events', cardinality(v_event_ids))
+  );
+  return cardinality(v_event_ids);
+end
+$$;
+
 -- Name: event_fault(jsonb, timestamp with time zone, boolean, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.event_fault(p_event jsonb, p_timestamp timestamp with time zone, p_is_known_type boolean, p_at timestamp with time zone) RETURNS text
@@ -2097,6 +2467,29 @@ begin
   from unnest(v_due) e
   where e.event is not null and e.spent > 0
   group by e.tenant_id;
+end
+$$;
+
+-- Name: expire_trials(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.expire_trials() RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_tenant public.tenants;
+  v_expired int := 0;
+begin
+  for v_tenant in
+    select * from public.tenants t
+    where t.trial_ends_at <= now() + t.clock_offset
+    order by t.id
+    for no key update skip locked
+  loop
+    perform private.change_plan(v_tenant, 'free', 'trial_expired');
+    v_expired := v_expired + 1;
+  end loop;
+  return v_expired;
 end
 $$;
 
@@ -2248,6 +2641,34 @@ begin
 end
 $$;
 
+-- Name: extend_trial(uuid, integer); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.extend_trial(p_tenant_id uuid, p_days integer) RETURNS public.tenants
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_before public.tenants;
+  v_tenant public.tenants;
+begin
+  perform private.require_platform_admin();
+  if p_days is null or p_days not between 1 and 365 then
+    perform private.raise_error(400, 'invalid_days', 'A trial is extended by 1 to 365 days.');
+  end if;
+  v_before := private.tenant_on_trial(p_tenant_id);
+  update public.tenants t set trial_ends_at = t.trial_ends_at + make_interval(days => p_days)
+  where t.id = p_tenant_id
+  returning * into v_tenant;
+  perform private.audit(
+    p_tenant_id, 'trial_extended', 'extended', 'tenant', p_tenant_id::text,
+    jsonb_build_object('trial_ends_at', v_before.trial_ends_at),
+    jsonb_build_object('trial_ends_at', v_tenant.trial_ends_at),
+    p_metadata => jsonb_build_object('days', p_days)
+  );
+  return v_tenant;
+end
+$$;
+
 -- Name: find_grant(uuid, text, text, bigint, text, boolean); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.find_grant(p_tenant_id uuid, p_key text, p_metric text, p_amount bigint, p_subject text, p_is_reservation boolean) RETURNS public.reservation_answer
@@ -2315,6 +2736,109 @@ begin
   insert into private.quota_denials as d (tenant_id, metric, source, denied)
   select f.tenant_id, f.metric, 0, sum(f.denied) from folded f group by 1, 2 order by 1, 2
   on conflict (tenant_id, metric, source) do update set denied = d.denied + excluded.denied;
+end
+$$;
+
+-- Name: generate_audit_report(uuid, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.generate_audit_report(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_report jsonb;
+begin
+  perform private.require_permission(p_tenant_id, 'audit:read');
+  perform private.check_range(p_from, p_to);
+  with events as (
+    select e.*, r.resolved_at
+    from public.audit_events e
+    left join public.audit_resolutions r on r.event_id = e.event_id
+    where e.tenant_id = p_tenant_id and e.occurred_at >= p_from and e.occurred_at < p_to
+  ), counts as (
+    select
+      count(*) as total,
+      count(*) filter (where e.result <> 'success') as failed,
+      count(*) filter (where e.severity in ('error', 'critical')) as severe,
+      count(*) filter (where e.severity in ('error', 'critical') and e.resolved_at is null) as unresolved,
+      count(*) filter (where private.is_security_event(e.event_type)) as security,
+      count(distinct (e.actor_type, e.actor_id)) as actors
+    from events e
+  )
+  select jsonb_build_object(
+    'tenant_id', p_tenant_id, 'from', p_from, 'to', p_to, 'generated_at', now(),
+    'total_events', c.total, 'failed_operations', c.failed, 'security_events', c.security, 'severe_events', c.severe,
+    'unresolved_severe_events', c.unresolved, 'actors', c.actors,
+    'by_event_type', (select jsonb_object_agg(g.k, g.n) from (select event_type, count(*) from events group by 1) g (k, n)),
+    'by_action', (select jsonb_object_agg(g.k, g.n) from (select action, count(*) from events group by 1) g (k, n)),
+    'by_severity', (select jsonb_object_agg(g.k, g.n) from (select severity, count(*) from events group by 1) g (k, n)),
+    'by_result', (select jsonb_object_agg(g.k, g.n) from (select result, count(*) from events group by 1) g (k, n)),
+    'by_actor_type', (select jsonb_object_agg(g.k, g.n) from (select actor_type, count(*) from events group by 1) g (k, n)),
+    'by_day', (
+      select jsonb_object_agg(g.k, g.n)
+      from (select to_char(occurred_at at time zone 'UTC', 'YYYY-MM-DD'), count(*) from events group by 1) g (k, n)
+    ),
+    'access_changes', (
+      select jsonb_agg(jsonb_build_object(
+        'occurred_at', e.occurred_at, 'event_type', e.event_type, 'entity_id', e.entity_id, 'actor_type', e.actor_type,
+        'actor_id', e.actor_id, 'old_role', e.old_values ->> 'role', 'new_role', e.new_values ->> 'role'
+      ) order by e.occurred_at)
+      from (
+        select * from events
+        where entity_type in ('membership', 'tenant_invite', 'api_key') and source = 'database'
+        order by occurred_at desc limit 1000
+      ) e
+    ),
+    'integrity', (select to_jsonb(v) from private.verify_audit_chain(p_tenant_id, null, null) v)
+  ) into v_report
+  from counts c;
+  -- Nothing to count is an empty object, not null.
+  return (
+    select jsonb_object_agg(key, case
+      when value <> 'null' then value when key = 'access_changes' then '[]' else '{}'
+    end) from jsonb_each(v_report)
+  );
+end
+$$;
+
+-- Name: get_audit_events(uuid, text, text, text, public.audit_actor, uuid, public.audit_severity, public.audit_result, timestamp with time zone, timestamp with time zone, integer, timestamp with time zone, uuid, integer); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer) RETURNS SETOF public.audit_entry
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  -- As a prefix: `payment` finds payment_failed; `_` and `%` are no wildcards.
+  v_action text := regexp_replace(p_action, '([\\%_])', '\\\1', 'g') || '%';
+begin
+  perform private.require_audit_read(p_tenant_id);
+  perform private.check_max_rows(p_max_rows);
+  if p_skip_rows is null or p_skip_rows < 0 then
+    perform private.raise_error(400, 'invalid_skip_rows', 'Skip 0 rows or more.');
+  end if;
+  return query
+    select e.event_id, e.occurred_at, e.tenant_id, e.event_type, e.action, e.entity_type, e.entity_id, e.actor_type,
+      e.actor_id, e.source, e.severity, e.result, e.old_values, e.new_values, e.changes_summary, e.error_message,
+      e.ip_address, e.user_agent, e.request_id, e.metadata, e.personal, r.resolved_at, r.resolved_by, r.note
+    from public.audit_events e
+    left join public.audit_resolutions r on r.event_id = e.event_id
+    where (p_tenant_id is null or e.tenant_id = p_tenant_id)
+      and (p_action is null or e.event_type like v_action or e.action = p_action)
+      and (p_entity_type is null or e.entity_type = p_entity_type)
+      and (p_entity_id is null or e.entity_id = p_entity_id)
+      and (p_actor_type is null or e.actor_type = p_actor_type)
+      and (p_user_id is null or e.actor_id = p_user_id::text)
+      and (p_severity is null or e.severity = p_severity)
+      and (p_result is null or e.result = p_result)
+      and e.occurred_at >= coalesce(p_from, '-infinity') and e.occurred_at < coalesce(p_to, 'infinity')
+      and (
+        p_before_ts is null
+        or e.occurred_at <= p_before_ts
+          and (e.occurred_at, e.event_id) < (p_before_ts, coalesce(p_before_id, private.no_tenant()))
+      )
+    order by e.occurred_at desc, e.event_id desc
+    limit p_max_rows offset p_skip_rows;
 end
 $$;
 
@@ -2768,6 +3292,15 @@ begin
 end
 $$;
 
+-- Name: is_security_event(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.is_security_event(p_event_type text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select p_event_type ~ '^(security_|api_key_|membership_|tenant_invite_|user_suspension_|rate_limit_exceeded|unauthorized)'
+$$;
+
 -- Name: is_trusted(); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.is_trusted() RETURNS boolean
@@ -2935,9 +3468,9 @@ begin
 end
 $$;
 
--- Name: lock_usage_events(); Type: FUNCTION; Schema: private; Owner: -
+-- Name: lock_partitioned(regclass); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.lock_usage_events() RETURNS void
+CREATE FUNCTION private.lock_partitioned(p_table regclass) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET lock_timeout TO '100ms'
@@ -2945,7 +3478,7 @@ CREATE FUNCTION private.lock_usage_events() RETURNS void
 begin
   for v_attempt in 1..50 loop
     begin
-      lock table only public.tenant_usage_realtime in access exclusive mode;
+      execute format('lock table only %s in access exclusive mode', p_table);
       exit;
     exception when lock_not_available then
       if v_attempt = 50 then
@@ -2956,6 +3489,55 @@ begin
   end loop;
 end
 $$;
+
+-- Name: log_audit_event(uuid, text, text, text, text, jsonb, jsonb, text, public.audit_severity, public.audit_result, text, jsonb, jsonb, public.audit_actor, text, inet, text, text, uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.log_audit_event(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_changes_summary text, p_severity public.audit_severity, p_result public.audit_result, p_error_message text, p_metadata jsonb, p_personal jsonb, p_actor_type public.audit_actor, p_actor_id text, p_ip_address inet, p_user_agent text, p_request_id text, p_event_id uuid) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_event public.audit_events := private.new_audit_event(p_tenant_id, p_event_type, p_action);
+begin
+  if p_tenant_id is null then
+    perform private.require_platform_admin();
+  else
+    perform private.require_permission(p_tenant_id, 'usage:write');
+    perform private.tenant_now(p_tenant_id); -- PT404 unless the tenant exists
+  end if;
+  if p_event_type is null or p_event_type !~ '^[a-z][a-z0-9_.]{0,62}$' then
+    perform private.raise_error(400, 'invalid_event_type', 'An event type is a name of lower case letters, digits, "_" and ".".');
+  end if;
+  if private.is_trusted() then
+    v_event.actor_type := coalesce(p_actor_type, v_event.actor_type);
+    v_event.actor_id := case when p_actor_type is null then coalesce(p_actor_id, v_event.actor_id) else p_actor_id end;
+    v_event.ip_address := coalesce(p_ip_address, v_event.ip_address);
+    v_event.user_agent := coalesce(p_user_agent, v_event.user_agent);
+    v_event.request_id := coalesce(p_request_id, v_event.request_id);
+  elsif num_nonnulls(p_actor_type, p_actor_id, p_ip_address, p_user_agent, p_request_id) > 0 then
+    perform private.raise_error(
+      403, 'actor_not_yours', 'Who acted, from where and in which request is read from the request itself.'
+    );
+  end if;
+  v_event.event_id := p_event_id;
+  v_event.source := 'application';
+  v_event.action := coalesce(p_action, p_event_type);
+  v_event.entity_type := p_entity_type;
+  v_event.entity_id := p_entity_id;
+  v_event.old_values := p_old_values;
+  v_event.new_values := p_new_values;
+  v_event.changes_summary := p_changes_summary;
+  v_event.severity := coalesce(p_severity, 'info');
+  v_event.result := coalesce(p_result, 'success');
+  v_event.error_message := p_error_message;
+  v_event.metadata := coalesce(p_metadata, '{}');
+  v_event.personal := p_personal;
+  if octet_length(v_event::text) > 65536 then
+    perform private.raise_error(400, 'audit_event_too_large', 'An audit event has at most 64 kB.');
+  end if;
+  return private.write_audit_event(v_event);
+end
+$_$;
 
 -- Name: membership_of(uuid, uuid); Type: FUNCTION; Schema: private; Owner: -
 
@@ -3145,6 +3727,49 @@ begin
   return v_secret || private.base62(private.crc32(convert_to(v_secret, 'UTF8')), 6);
 end
 $$;
+
+-- Name: new_audit_event(uuid, text, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.new_audit_event(p_tenant_id uuid, p_event_type text, p_action text) RETURNS public.audit_events
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_headers jsonb := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::jsonb;
+  v_event public.audit_events;
+begin
+  v_event.tenant_id := p_tenant_id;
+  v_event.event_type := p_event_type;
+  v_event.action := p_action;
+  v_event.actor_type := (case
+    when private.is_trusted() then 'system'
+    when private.api_key_id() is not null then 'api_key'
+    when auth.uid() is null then 'visitor'
+    when private.is_platform_admin() then 'admin'
+    else 'tenant'
+  end)::public.audit_actor;
+  v_event.actor_id := case v_event.actor_type
+    when 'system' then coalesce(nullif(current_setting('role'), 'none'), session_user)
+    when 'api_key' then private.api_key_id()::text
+    else auth.uid()::text
+  end;
+  v_event.source := 'database';
+  v_event.severity := 'info';
+  v_event.result := 'success';
+  v_event.metadata := '{}';
+  v_event.ip_address := private.request_ip(v_headers);
+  v_event.user_agent := left(v_headers ->> 'user-agent', 1000);
+  v_event.request_id := left(v_headers ->> 'x-request-id', 200);
+  return v_event;
+end
+$$;
+
+-- Name: no_tenant(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.no_tenant() RETURNS uuid
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$ select '00000000-0000-0000-0000-000000000000'::uuid $$;
 
 -- Name: note_chat_sessions(bigint[], timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
@@ -3854,6 +4479,36 @@ begin
 end
 $$;
 
+-- Name: request_ip(jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.request_ip(p_headers jsonb) RETURNS inet
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return coalesce(
+    p_headers ->> 'cf-connecting-ip', p_headers ->> 'x-real-ip', btrim(split_part(p_headers ->> 'x-forwarded-for', ',', 1))
+  )::inet;
+exception when invalid_text_representation then
+  return null;
+end
+$$;
+
+-- Name: require_audit_read(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.require_audit_read(p_tenant_id uuid) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if p_tenant_id is null then
+    perform private.require_platform_admin();
+  else
+    perform private.require_permission(p_tenant_id, 'audit:read');
+  end if;
+end
+$$;
+
 -- Name: require_permission(uuid, text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.require_permission(p_tenant_id uuid, p_permission text) RETURNS void
@@ -3996,6 +4651,68 @@ begin
 end
 $$;
 
+-- Name: audit_resolutions; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.audit_resolutions (
+    event_id uuid NOT NULL,
+    tenant_id uuid,
+    occurred_at timestamp with time zone NOT NULL,
+    note text,
+    resolved_by text,
+    resolved_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT audit_resolutions_note_length CHECK ((char_length(note) <= 2000))
+);
+
+-- Name: TABLE audit_resolutions; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.audit_resolutions IS 'Which audit events were dealt with, by whom and how.';
+
+-- Name: COLUMN audit_resolutions.occurred_at; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.audit_resolutions.occurred_at IS 'The event''s, by which it is found in its partition.';
+
+-- Name: resolve_audit_event(uuid, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.resolve_audit_event(p_event_id uuid, p_note text) RETURNS public.audit_resolutions
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_event record;
+  v_resolution public.audit_resolutions;
+begin
+  select e.tenant_id, e.occurred_at, e.event_type into v_event from public.audit_events e where e.event_id = p_event_id;
+  if not found or not (
+    case when v_event.tenant_id is null then private.is_trusted() or private.is_platform_admin()
+      else private.has_permission(v_event.tenant_id, 'audit:read') end
+  ) then
+    perform private.raise_error(404, 'audit_event_not_found', 'There is no such event.');
+  end if;
+  if v_event.tenant_id is not null then
+    perform private.require_permission(v_event.tenant_id, 'tenant:write');
+  end if;
+  if char_length(p_note) > 2000 then
+    perform private.raise_error(400, 'invalid_note', 'A note has at most 2,000 characters.');
+  end if;
+  insert into public.audit_resolutions (event_id, tenant_id, occurred_at, note, resolved_by)
+  values (
+    p_event_id, v_event.tenant_id, v_event.occurred_at, p_note,
+    (private.new_audit_event(v_event.tenant_id, '', '')).actor_id
+  )
+  on conflict do nothing
+  returning * into v_resolution;
+  if not found then
+    select * into v_resolution from public.audit_resolutions r where r.event_id = p_event_id;
+    return v_resolution;
+  end if;
+  perform private.audit(
+    v_event.tenant_id, 'audit_event_resolved', 'resolved', 'audit_event', p_event_id::text, null,
+    jsonb_build_object('event_type', v_event.event_type, 'note', p_note)
+  );
+  return v_resolution;
+end
+$$;
+
 -- Name: resolve_subject(text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.resolve_subject(p_subject text) RETURNS text
@@ -4079,6 +4796,46 @@ begin
 end
 $$;
 
+-- Name: seal_audit_events(integer); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.seal_audit_events(p_max_rows integer DEFAULT 50000) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_event private.audit_unsealed;
+  v_head private.audit_heads;
+  v_sealed int := 0;
+begin
+  perform pg_advisory_xact_lock(hashtext('meterbase.seal_audit_events'));
+  for v_event in
+    with seen as (
+      select u.event_id from private.audit_unsealed u order by u.occurred_at, u.event_id limit p_max_rows
+    ), taken as (
+      delete from private.audit_unsealed u using seen s where u.event_id = s.event_id returning u.*
+    )
+    select * from taken t order by t.tenant_id, t.occurred_at, t.event_id
+  loop
+    if v_head.tenant_id is distinct from v_event.tenant_id then
+      update private.audit_heads h set seq = v_head.seq, hash = v_head.hash where h.tenant_id = v_head.tenant_id;
+      insert into private.audit_heads (tenant_id, seq, hash) values (v_event.tenant_id, 0, '') on conflict do nothing;
+      select * into v_head from private.audit_heads h where h.tenant_id = v_event.tenant_id;
+    end if;
+    v_head.seq := v_head.seq + 1;
+    v_head.hash := private.audit_link(v_head.hash, v_event.digest, v_event.personal_digest);
+    insert into private.audit_chain (
+      tenant_id, seq, event_id, occurred_at, digest, personal_digest, personal_salt, hash
+    ) values (
+      v_event.tenant_id, v_head.seq, v_event.event_id, v_event.occurred_at, v_event.digest, v_event.personal_digest,
+      v_event.personal_salt, v_head.hash
+    );
+    v_sealed := v_sealed + 1;
+  end loop;
+  update private.audit_heads h set seq = v_head.seq, hash = v_head.hash where h.tenant_id = v_head.tenant_id;
+  return v_sealed;
+end
+$$;
+
 -- Name: set_custom_quota(uuid, text, bigint, public.quota_period); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.set_custom_quota(p_tenant_id uuid, p_metric text, p_limit_value bigint, p_period public.quota_period) RETURNS public.tenant_limits
@@ -4105,6 +4862,33 @@ begin
   on conflict on constraint tenant_limits_pkey do update set limit_value = excluded.limit_value
   returning * into v_limit;
   return v_limit;
+end
+$$;
+
+-- Name: set_tenant_plan(uuid, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.set_tenant_plan(p_tenant_id uuid, p_plan_id text) RETURNS public.tenants
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_tenant public.tenants;
+begin
+  perform private.require_platform_admin();
+  select * into v_tenant from public.tenants t where t.id = p_tenant_id for no key update;
+  if not found then
+    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
+  end if;
+  if v_tenant.plan_id = p_plan_id then
+    return v_tenant;
+  end if;
+  return private.change_plan(
+    v_tenant, p_plan_id, case
+      when v_tenant.trial_ends_at is null then 'plan_changed'
+      when p_plan_id = 'free' then 'trial_cancelled'
+      else 'trial_upgraded'
+    end
+  );
 end
 $$;
 
@@ -4489,6 +5273,26 @@ begin
 end
 $$;
 
+-- Name: tenant_on_trial(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.tenant_on_trial(p_tenant_id uuid) RETURNS public.tenants
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_tenant public.tenants;
+begin
+  select * into v_tenant from public.tenants t where t.id = p_tenant_id for no key update;
+  if not found then
+    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
+  end if;
+  if v_tenant.trial_ends_at is null then
+    perform private.raise_error(409, 'not_on_trial', 'The tenant is not on trial.');
+  end if;
+  return v_tenant;
+end
+$$;
+
 -- Name: tightest_window(private.quota_window[], bigint, boolean); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.tightest_window(p_windows private.quota_window[], p_amount bigint, p_allowed boolean) RETURNS private.quota_window
@@ -4653,6 +5457,39 @@ begin
 end
 $$;
 
+-- Name: verify_audit_chain(uuid, bigint, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.verify_audit_chain(p_tenant_id uuid, p_anchor_seq bigint, p_anchor_hash text) RETURNS SETOF public.audit_verification
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_tenant_id uuid := coalesce(p_tenant_id, private.no_tenant());
+  v_anchored bytea;
+  v_answer public.audit_verification;
+begin
+  perform private.require_audit_read(p_tenant_id);
+  select coalesce(jsonb_agg(p), '[]') into v_answer.problems from private.audit_problems(v_tenant_id) p;
+  select h.seq, encode(h.hash, 'hex') into v_answer.head_seq, v_answer.head_hash
+  from private.audit_heads h where h.tenant_id = v_tenant_id;
+  select count(*) into v_answer.events from private.audit_chain c where c.tenant_id = v_tenant_id;
+  select count(*) into v_answer.pending from private.audit_unsealed u where u.tenant_id = v_tenant_id;
+
+  if p_anchor_seq is not null then
+    select coalesce(
+      (select c.hash from private.audit_chain c where c.tenant_id = v_tenant_id and c.seq = p_anchor_seq),
+      (select h.pruned_hash from private.audit_heads h where h.tenant_id = v_tenant_id and h.pruned_seq = p_anchor_seq)
+    ) into v_anchored;
+    if encode(v_anchored, 'hex') is distinct from lower(p_anchor_hash) then
+      v_answer.problems := v_answer.problems || jsonb_build_object('seq', p_anchor_seq, 'problem', 'anchor_differs');
+    end if;
+  end if;
+  v_answer.head_seq := coalesce(v_answer.head_seq, 0);
+  v_answer.is_intact := v_answer.problems = '[]';
+  return next v_answer;
+end
+$$;
+
 -- Name: window_end(public.quota_period, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.window_end(p_period public.quota_period, p_start timestamp with time zone) RETURNS timestamp with time zone
@@ -4732,6 +5569,37 @@ begin
 end
 $$;
 
+-- Name: write_audit_event(public.audit_events); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.write_audit_event(p_event public.audit_events) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_salt uuid := gen_random_uuid();
+begin
+  p_event.event_id := coalesce(p_event.event_id, gen_random_uuid());
+  p_event.occurred_at := now();
+  insert into private.audit_unsealed (event_id, occurred_at, tenant_id, digest, personal_digest, personal_salt)
+  values (
+    p_event.event_id, p_event.occurred_at, coalesce(p_event.tenant_id, private.no_tenant()), private.audit_digest(p_event),
+    private.audit_personal_digest(p_event, v_salt), v_salt
+  )
+  on conflict do nothing;
+  if not found then
+    return p_event.event_id;
+  end if;
+  -- Asked after the insert, which waits for a pass that is moving the same event.
+  if exists (select from private.audit_chain c where c.event_id = p_event.event_id) then
+    delete from private.audit_unsealed u where u.event_id = p_event.event_id;
+    return p_event.event_id;
+  end if;
+  perform private.ensure_audit_partitions(0);
+  insert into public.audit_events values (p_event.*);
+  return p_event.event_id;
+end
+$$;
+
 -- Name: write_receipt(uuid, text, bigint, public.quota_answer, private.quota_window, private.quota_window[], boolean); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.write_receipt(p_tenant_id uuid, p_metric text, p_amount bigint, p_answer public.quota_answer, p_window private.quota_window, p_windows private.quota_window[], p_is_first boolean) RETURNS uuid
@@ -4791,6 +5659,17 @@ CREATE FUNCTION public.authenticate_api_key(secret_hash text) RETURNS SETOF publ
 
 COMMENT ON FUNCTION public.authenticate_api_key(secret_hash text) IS 'The API key with this SHA-256 (hexadecimal), no row if there is none that may be used; counts the use. Service role.';
 
+-- Name: cancel_trial(uuid, text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.cancel_trial(tenant_id uuid, reason text DEFAULT NULL::text) RETURNS public.tenants
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.cancel_trial($1, $2) $_$;
+
+-- Name: FUNCTION cancel_trial(tenant_id uuid, reason text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.cancel_trial(tenant_id uuid, reason text) IS 'Ends a trial at once and moves its tenant to free. Needs billing:write.';
+
 -- Name: check_tenant_quota(uuid, text, bigint, text); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amount bigint DEFAULT 1, subject text DEFAULT NULL::text) RETURNS SETOF public.quota_answer
@@ -4801,6 +5680,18 @@ CREATE FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amount bi
 -- Name: FUNCTION check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text) IS 'What consume_quota would answer, taking nothing: used and remaining are as they stand. Needs usage:read.';
+
+-- Name: cleanup_old_audit_events(interval); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.cleanup_old_audit_events(keep interval DEFAULT '2 years'::interval) RETURNS integer
+    LANGUAGE sql
+    SET search_path TO ''
+    SET statement_timeout TO '10min'
+    AS $_$ select * from private.cleanup_old_audit_events($1) $_$;
+
+-- Name: FUNCTION cleanup_old_audit_events(keep interval); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.cleanup_old_audit_events(keep interval) IS 'Drops the months of audit events that ended longer ago, and returns how many; what is left stays provable. Service role.';
 
 -- Name: cleanup_old_realtime_events(interval); Type: FUNCTION; Schema: public; Owner: -
 
@@ -4902,6 +5793,18 @@ CREATE FUNCTION public.create_tenant(name text, plan_id text DEFAULT 'free'::tex
 
 COMMENT ON FUNCTION public.create_tenant(name text, plan_id text, is_test boolean) IS 'Makes a tenant on a self-serve plan (free, trial) with the caller as its owner, and returns its row. Platform admins choose any plan, and may make a test tenant.';
 
+-- Name: erase_audit_personal_data(uuid, text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.erase_audit_personal_data(user_id uuid DEFAULT NULL::uuid, email text DEFAULT NULL::text) RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO ''
+    SET statement_timeout TO '10min'
+    AS $_$ select * from private.erase_audit_personal_data($1, $2) $_$;
+
+-- Name: FUNCTION erase_audit_personal_data(user_id uuid, email text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.erase_audit_personal_data(user_id uuid, email text) IS 'Erases addresses, user agents and e-mail addresses from the audit events of a user, and says of how many; the chain stays intact. Platform admins.';
+
 -- Name: explain_decision(uuid); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.explain_decision(decision_id uuid) RETURNS SETOF public.quota_explanation
@@ -4923,6 +5826,40 @@ CREATE FUNCTION public.extend_reservation(reservation_id uuid, amount bigint) RE
 -- Name: FUNCTION extend_reservation(reservation_id uuid, amount bigint); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.extend_reservation(reservation_id uuid, amount bigint) IS 'Declares what a reservation holds spent, takes an amount more for it, and renews its time; a denial leaves it as large as it was. The id authorises.';
+
+-- Name: extend_trial(uuid, integer); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.extend_trial(tenant_id uuid, days integer) RETURNS public.tenants
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.extend_trial($1, $2) $_$;
+
+-- Name: FUNCTION extend_trial(tenant_id uuid, days integer); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.extend_trial(tenant_id uuid, days integer) IS 'Lets a trial end so many days (1 to 365) later. Platform admins.';
+
+-- Name: generate_audit_report(uuid, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.generate_audit_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET statement_timeout TO '10min'
+    AS $_$ select * from private.generate_audit_report($1, $2, $3) $_$;
+
+-- Name: FUNCTION generate_audit_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.generate_audit_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) IS 'A compliance report of [from_ts, to_ts): events by type, action, severity, result, actor and day, failed and security events, changes of access, and whether the chain is intact. Needs audit:read.';
+
+-- Name: get_audit_events(uuid, text, text, text, public.audit_actor, uuid, public.audit_severity, public.audit_result, timestamp with time zone, timestamp with time zone, integer, timestamp with time zone, uuid, integer); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_audit_events(tenant_id uuid DEFAULT NULL::uuid, action text DEFAULT NULL::text, entity_type text DEFAULT NULL::text, entity_id text DEFAULT NULL::text, actor_type public.audit_actor DEFAULT NULL::public.audit_actor, user_id uuid DEFAULT NULL::uuid, severity public.audit_severity DEFAULT NULL::public.audit_severity, result public.audit_result DEFAULT NULL::public.audit_result, from_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, to_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, max_rows integer DEFAULT 100, before_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, before_id uuid DEFAULT NULL::uuid, skip_rows integer DEFAULT 0) RETURNS SETOF public.audit_entry
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.get_audit_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) $_$;
+
+-- Name: FUNCTION get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer) IS 'Audit events in [from_ts, to_ts), newest first, with their resolutions; the next page is before the last one''s occurred_at and event_id. `action` is an action, or how an event type begins. Needs audit:read; without a tenant, platform admins.';
 
 -- Name: get_multi_tenant_stats(text, integer); Type: FUNCTION; Schema: public; Owner: -
 
@@ -5034,6 +5971,17 @@ CREATE FUNCTION public.invite_member(tenant_id uuid, email text, role public.mem
 
 COMMENT ON FUNCTION public.invite_member(tenant_id uuid, email text, role public.member_role) IS 'Invites an address in a role up to the caller''s own, for 7 days, in place of an earlier invite; the token is shown here and in the mail alone. Needs member:invite and a free seat.';
 
+-- Name: log_audit_event(uuid, text, text, text, text, jsonb, jsonb, text, public.audit_severity, public.audit_result, text, jsonb, jsonb, public.audit_actor, text, inet, text, text, uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.log_audit_event(tenant_id uuid, event_type text, action text DEFAULT NULL::text, entity_type text DEFAULT NULL::text, entity_id text DEFAULT NULL::text, old_values jsonb DEFAULT NULL::jsonb, new_values jsonb DEFAULT NULL::jsonb, changes_summary text DEFAULT NULL::text, severity public.audit_severity DEFAULT 'info'::public.audit_severity, result public.audit_result DEFAULT 'success'::public.audit_result, error_message text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, personal jsonb DEFAULT NULL::jsonb, actor_type public.audit_actor DEFAULT NULL::public.audit_actor, actor_id text DEFAULT NULL::text, ip_address inet DEFAULT NULL::inet, user_agent text DEFAULT NULL::text, request_id text DEFAULT NULL::text, event_id uuid DEFAULT NULL::uuid) RETURNS uuid
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.log_audit_event($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) $_$;
+
+-- Name: FUNCTION log_audit_event(tenant_id uuid, event_type text, action text, entity_type text, entity_id text, old_values jsonb, new_values jsonb, changes_summary text, severity public.audit_severity, result public.audit_result, error_message text, metadata jsonb, personal jsonb, actor_type public.audit_actor, actor_id text, ip_address inet, user_agent text, request_id text, event_id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.log_audit_event(tenant_id uuid, event_type text, action text, entity_type text, entity_id text, old_values jsonb, new_values jsonb, changes_summary text, severity public.audit_severity, result public.audit_result, error_message text, metadata jsonb, personal jsonb, actor_type public.audit_actor, actor_id text, ip_address inet, user_agent text, request_id text, event_id uuid) IS 'Records what the application saw, once for an event_id, and returns the id. What can be erased later belongs into personal. The actor is the caller; only the service role names others. Needs usage:write.';
+
 -- Name: reactivate_user(uuid); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.reactivate_user(user_id uuid) RETURNS void
@@ -5123,6 +6071,17 @@ CREATE FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, period p
 
 COMMENT ON FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, period public.quota_period, subject text) IS 'Sets what is used of a metric back to nothing but live reservations, in every period and for every subject unless named (an empty subject is the tenant), and returns how many counters that were. Platform admins.';
 
+-- Name: resolve_audit_event(uuid, text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.resolve_audit_event(event_id uuid, note text DEFAULT NULL::text) RETURNS public.audit_resolutions
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.resolve_audit_event($1, $2) $_$;
+
+-- Name: FUNCTION resolve_audit_event(event_id uuid, note text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.resolve_audit_event(event_id uuid, note text) IS 'Marks an event as dealt with, and says how; the event itself never changes, and the first resolution stands. Needs audit:read and tenant:write.';
+
 -- Name: revoke_api_key(uuid); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.revoke_api_key(id uuid) RETURNS void
@@ -5155,6 +6114,17 @@ CREATE FUNCTION public.set_custom_quota(tenant_id uuid, metric text, limit_value
 -- Name: FUNCTION set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period) IS 'Sets one tenant''s own limit (null: unlimited) of a period (null: the metric''s default) and returns it. Platform admins.';
+
+-- Name: set_tenant_plan(uuid, text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.set_tenant_plan(tenant_id uuid, plan_id text) RETURNS public.tenants
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.set_tenant_plan($1, $2) $_$;
+
+-- Name: FUNCTION set_tenant_plan(tenant_id uuid, plan_id text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.set_tenant_plan(tenant_id uuid, plan_id text) IS 'Puts a tenant on a plan, which upgrades a trial; a plan with trial days begins one. Platform admins.';
 
 -- Name: set_test_clock(uuid, interval); Type: FUNCTION; Schema: public; Owner: -
 
@@ -5222,6 +6192,18 @@ CREATE FUNCTION public.update_member_role(tenant_id uuid, user_id uuid, role pub
 
 COMMENT ON FUNCTION public.update_member_role(tenant_id uuid, user_id uuid, role public.member_role) IS 'Gives a member another role; neither the old nor the new one may be above the caller''s. Needs member:invite. The last owner stays one.';
 
+-- Name: verify_audit_chain(uuid, bigint, text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.verify_audit_chain(tenant_id uuid, anchor_seq bigint DEFAULT NULL::bigint, anchor_hash text DEFAULT NULL::text) RETURNS SETOF public.audit_verification
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET statement_timeout TO '10min'
+    AS $_$ select * from private.verify_audit_chain($1, $2, $3) $_$;
+
+-- Name: FUNCTION verify_audit_chain(tenant_id uuid, anchor_seq bigint, anchor_hash text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.verify_audit_chain(tenant_id uuid, anchor_seq bigint, anchor_hash text) IS 'Whether a tenant''s events are what was written, all of them, and where not; with a head_seq and head_hash from before, also that what they ended is still its beginning. Needs audit:read; null is what belongs to no tenant, for platform admins.';
+
 -- Name: api_key_hashes; Type: TABLE; Schema: private; Owner: -
 
 CREATE TABLE private.api_key_hashes (
@@ -5251,38 +6233,67 @@ COMMENT ON TABLE private.api_key_uses IS 'Uses that are not in api_keys.request_
 
 COMMENT ON COLUMN private.api_key_uses.source IS 'The process id of the session that counts there, so that no other does.';
 
--- Name: audit_events; Type: TABLE; Schema: public; Owner: -
+-- Name: audit_chain; Type: TABLE; Schema: private; Owner: -
 
-CREATE TABLE public.audit_events (
-    event_id uuid DEFAULT gen_random_uuid() NOT NULL,
-    occurred_at timestamp with time zone DEFAULT now() NOT NULL,
-    tenant_id uuid,
-    event_type text NOT NULL,
-    action text NOT NULL,
-    entity_type text,
-    entity_id text,
-    actor_type public.audit_actor NOT NULL,
-    actor_id text,
-    severity public.audit_severity DEFAULT 'info'::public.audit_severity NOT NULL,
-    result public.audit_result DEFAULT 'success'::public.audit_result NOT NULL,
-    old_values jsonb,
-    new_values jsonb,
-    changes_summary text,
-    error_message text,
-    ip_address inet,
-    user_agent text,
-    request_id text,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL
-)
-PARTITION BY RANGE (occurred_at);
+CREATE TABLE private.audit_chain (
+    tenant_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    event_id uuid NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    digest bytea NOT NULL,
+    personal_digest bytea,
+    personal_salt uuid,
+    hash bytea NOT NULL
+);
 
--- Name: TABLE audit_events; Type: COMMENT; Schema: public; Owner: -
+-- Name: TABLE audit_chain; Type: COMMENT; Schema: private; Owner: -
 
-COMMENT ON TABLE public.audit_events IS 'What was done: append-only, a partition a month. Written by private.audit alone.';
+COMMENT ON TABLE private.audit_chain IS 'The events of each tenant in the order of their sealing; hash covers the hash before it and both digests.';
 
--- Name: COLUMN audit_events.actor_id; Type: COMMENT; Schema: public; Owner: -
+-- Name: COLUMN audit_chain.personal_salt; Type: COMMENT; Schema: private; Owner: -
 
-COMMENT ON COLUMN public.audit_events.actor_id IS 'User id, API key id, or the database role of the system.';
+COMMENT ON COLUMN private.audit_chain.personal_salt IS 'Null when the personal data is erased.';
+
+-- Name: audit_heads; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.audit_heads (
+    tenant_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    hash bytea NOT NULL,
+    pruned_seq bigint DEFAULT 0 NOT NULL,
+    pruned_hash bytea
+);
+
+-- Name: TABLE audit_heads; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.audit_heads IS 'Where each chain ends, and where it begins since older months were dropped.';
+
+-- Name: audit_retention; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.audit_retention (
+    is_only_row boolean DEFAULT true NOT NULL,
+    events_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT audit_retention_is_only_row CHECK (is_only_row)
+);
+
+-- Name: TABLE audit_retention; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.audit_retention IS 'Since when all audit events are still there; older ones were dropped.';
+
+-- Name: audit_unsealed; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.audit_unsealed (
+    event_id uuid NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    tenant_id uuid NOT NULL,
+    digest bytea NOT NULL,
+    personal_digest bytea,
+    personal_salt uuid
+);
+
+-- Name: TABLE audit_unsealed; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.audit_unsealed IS 'The work list of the chain: events that have no place in it yet.';
 
 -- Name: chat_sessions; Type: TABLE; Schema: private; Owner: -
 
@@ -5745,6 +6756,31 @@ ALTER TABLE ONLY private.api_key_hashes
 ALTER TABLE ONLY private.api_key_uses
     ADD CONSTRAINT api_key_uses_pkey PRIMARY KEY (api_key_id, source);
 
+-- Name: audit_chain audit_chain_event_once; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.audit_chain
+    ADD CONSTRAINT audit_chain_event_once UNIQUE (event_id);
+
+-- Name: audit_chain audit_chain_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.audit_chain
+    ADD CONSTRAINT audit_chain_pkey PRIMARY KEY (tenant_id, seq);
+
+-- Name: audit_heads audit_heads_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.audit_heads
+    ADD CONSTRAINT audit_heads_pkey PRIMARY KEY (tenant_id);
+
+-- Name: audit_retention audit_retention_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.audit_retention
+    ADD CONSTRAINT audit_retention_pkey PRIMARY KEY (is_only_row);
+
+-- Name: audit_unsealed audit_unsealed_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.audit_unsealed
+    ADD CONSTRAINT audit_unsealed_pkey PRIMARY KEY (event_id);
+
 -- Name: chat_sessions chat_sessions_pkey; Type: CONSTRAINT; Schema: private; Owner: -
 
 ALTER TABLE ONLY private.chat_sessions
@@ -5819,6 +6855,11 @@ ALTER TABLE ONLY public.api_keys
 
 ALTER TABLE ONLY public.audit_events
     ADD CONSTRAINT audit_events_pkey PRIMARY KEY (event_id, occurred_at);
+
+-- Name: audit_resolutions audit_resolutions_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.audit_resolutions
+    ADD CONSTRAINT audit_resolutions_pkey PRIMARY KEY (event_id);
 
 -- Name: billing_plans billing_plans_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 
@@ -5920,6 +6961,10 @@ ALTER TABLE ONLY public.usage_event_types
 ALTER TABLE ONLY public.user_suspensions
     ADD CONSTRAINT user_suspensions_pkey PRIMARY KEY (user_id);
 
+-- Name: audit_unsealed_by_tenant; Type: INDEX; Schema: private; Owner: -
+
+CREATE INDEX audit_unsealed_by_tenant ON private.audit_unsealed USING btree (tenant_id);
+
 -- Name: chat_sessions_by_age; Type: INDEX; Schema: private; Owner: -
 
 CREATE INDEX chat_sessions_by_age ON private.chat_sessions USING btree (last_ts);
@@ -5968,9 +7013,21 @@ CREATE INDEX alert_notifications_due ON public.alert_notifications USING btree (
 
 CREATE INDEX api_keys_by_tenant ON public.api_keys USING btree (tenant_id, created_at);
 
+-- Name: audit_events_by_actor; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX audit_events_by_actor ON ONLY public.audit_events USING btree (actor_id, occurred_at DESC);
+
+-- Name: audit_events_by_entity; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX audit_events_by_entity ON ONLY public.audit_events USING btree (entity_id, entity_type);
+
 -- Name: audit_events_by_tenant; Type: INDEX; Schema: public; Owner: -
 
-CREATE INDEX audit_events_by_tenant ON ONLY public.audit_events USING btree (tenant_id, occurred_at DESC);
+CREATE INDEX audit_events_by_tenant ON ONLY public.audit_events USING btree (tenant_id, occurred_at DESC, event_id DESC);
+
+-- Name: audit_resolutions_by_tenant; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX audit_resolutions_by_tenant ON public.audit_resolutions USING btree (tenant_id, occurred_at);
 
 -- Name: memberships_by_user; Type: INDEX; Schema: public; Owner: -
 
@@ -6036,6 +7093,10 @@ CREATE INDEX tenant_usage_realtime_by_type ON ONLY public.tenant_usage_realtime 
 
 CREATE INDEX tenants_by_plan ON public.tenants USING btree (plan_id);
 
+-- Name: tenants_on_trial; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX tenants_on_trial ON public.tenants USING btree (trial_ends_at) WHERE (trial_ends_at IS NOT NULL);
+
 -- Name: usage_event_types_by_metric; Type: INDEX; Schema: public; Owner: -
 
 CREATE INDEX usage_event_types_by_metric ON public.usage_event_types USING btree (metric);
@@ -6078,7 +7139,7 @@ CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.role_perm
 
 -- Name: tenant_invites audit_change; Type: TRIGGER; Schema: public; Owner: -
 
-CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.tenant_invites FOR EACH ROW EXECUTE FUNCTION private.audit_change('tenant_invite', 'id');
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.tenant_invites FOR EACH ROW EXECUTE FUNCTION private.audit_change('tenant_invite', 'id', 'email');
 
 -- Name: tenant_limits audit_change; Type: TRIGGER; Schema: public; Owner: -
 
@@ -6266,6 +7327,22 @@ ALTER TABLE private.api_key_hashes ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE private.api_key_uses ENABLE ROW LEVEL SECURITY;
 
+-- Name: audit_chain; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.audit_chain ENABLE ROW LEVEL SECURITY;
+
+-- Name: audit_heads; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.audit_heads ENABLE ROW LEVEL SECURITY;
+
+-- Name: audit_retention; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.audit_retention ENABLE ROW LEVEL SECURITY;
+
+-- Name: audit_unsealed; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.audit_unsealed ENABLE ROW LEVEL SECURITY;
+
 -- Name: invite_tokens; Type: ROW SECURITY; Schema: private; Owner: -
 
 ALTER TABLE private.invite_tokens ENABLE ROW LEVEL SECURITY;
@@ -6293,6 +7370,10 @@ ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
 -- Name: audit_events; Type: ROW SECURITY; Schema: public; Owner: -
 
 ALTER TABLE public.audit_events ENABLE ROW LEVEL SECURITY;
+
+-- Name: audit_resolutions; Type: ROW SECURITY; Schema: public; Owner: -
+
+ALTER TABLE public.audit_resolutions ENABLE ROW LEVEL SECURITY;
 
 -- Name: billing_plans; Type: ROW SECURITY; Schema: public; Owner: -
 
@@ -6329,6 +7410,10 @@ CREATE POLICY members_read_api_keys ON public.api_keys FOR SELECT TO authenticat
 -- Name: audit_events members_read_audit_events; Type: POLICY; Schema: public; Owner: -
 
 CREATE POLICY members_read_audit_events ON public.audit_events FOR SELECT TO authenticated USING (((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('audit:read'::text) AS tenant_ids_with))) OR ((tenant_id IS NULL) AND ( SELECT private.is_platform_admin() AS is_platform_admin))));
+
+-- Name: audit_resolutions members_read_audit_resolutions; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY members_read_audit_resolutions ON public.audit_resolutions FOR SELECT TO authenticated USING (((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('audit:read'::text) AS tenant_ids_with))) OR ((tenant_id IS NULL) AND ( SELECT private.is_platform_admin() AS is_platform_admin))));
 
 -- Name: memberships members_read_memberships; Type: POLICY; Schema: public; Owner: -
 
@@ -6497,13 +7582,42 @@ REVOKE ALL ON FUNCTION private.api_key_id() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.attach(p_table regclass, p_metric text, p_amount text, p_tenant text, p_subject text, p_event_type text) FROM PUBLIC;
 
--- Name: FUNCTION audit(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_severity public.audit_severity, p_result public.audit_result, p_metadata jsonb); Type: ACL; Schema: private; Owner: -
+-- Name: FUNCTION audit(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_severity public.audit_severity, p_result public.audit_result, p_metadata jsonb, p_personal jsonb); Type: ACL; Schema: private; Owner: -
 
-REVOKE ALL ON FUNCTION private.audit(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_severity public.audit_severity, p_result public.audit_result, p_metadata jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION private.audit(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_severity public.audit_severity, p_result public.audit_result, p_metadata jsonb, p_personal jsonb) FROM PUBLIC;
 
 -- Name: FUNCTION audit_change(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.audit_change() FROM PUBLIC;
+
+-- Name: TABLE audit_events; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.audit_events TO authenticated;
+GRANT SELECT ON TABLE public.audit_events TO service_role;
+
+-- Name: FUNCTION audit_digest(p_event public.audit_events); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.audit_digest(p_event public.audit_events) FROM PUBLIC;
+
+-- Name: FUNCTION audit_link(p_before bytea, p_digest bytea, p_personal_digest bytea); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.audit_link(p_before bytea, p_digest bytea, p_personal_digest bytea) FROM PUBLIC;
+
+-- Name: FUNCTION audit_partitions(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.audit_partitions() FROM PUBLIC;
+
+-- Name: FUNCTION audit_personal_digest(p_event public.audit_events, p_salt uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.audit_personal_digest(p_event public.audit_events, p_salt uuid) FROM PUBLIC;
+
+-- Name: FUNCTION audit_problems(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.audit_problems(p_tenant_id uuid) FROM PUBLIC;
+
+-- Name: FUNCTION audit_signup(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.audit_signup() FROM PUBLIC;
 
 -- Name: FUNCTION authenticate_api_key(p_secret_hash text); Type: ACL; Schema: private; Owner: -
 
@@ -6513,6 +7627,25 @@ GRANT ALL ON FUNCTION private.authenticate_api_key(p_secret_hash text) TO servic
 -- Name: FUNCTION base62(p_value bigint, p_length integer); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.base62(p_value bigint, p_length integer) FROM PUBLIC;
+
+-- Name: TABLE tenants; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.tenants TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO service_role;
+
+-- Name: COLUMN tenants.name; Type: ACL; Schema: public; Owner: -
+
+GRANT UPDATE(name) ON TABLE public.tenants TO authenticated;
+
+-- Name: FUNCTION cancel_trial(p_tenant_id uuid, p_reason text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.cancel_trial(p_tenant_id uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.cancel_trial(p_tenant_id uuid, p_reason text) TO authenticated;
+GRANT ALL ON FUNCTION private.cancel_trial(p_tenant_id uuid, p_reason text) TO service_role;
+
+-- Name: FUNCTION change_plan(p_tenant public.tenants, p_plan_id text, p_event text, p_metadata jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.change_plan(p_tenant public.tenants, p_plan_id text, p_event text, p_metadata jsonb) FROM PUBLIC;
 
 -- Name: FUNCTION chat_session(p_event_type text, p_metadata jsonb); Type: ACL; Schema: private; Owner: -
 
@@ -6547,6 +7680,11 @@ REVOKE ALL ON FUNCTION private.check_sums(p_sums private.metered_sum[]) FROM PUB
 REVOKE ALL ON FUNCTION private.check_tenant_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.check_tenant_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text) TO authenticated;
 GRANT ALL ON FUNCTION private.check_tenant_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text) TO service_role;
+
+-- Name: FUNCTION cleanup_old_audit_events(p_keep interval); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.cleanup_old_audit_events(p_keep interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.cleanup_old_audit_events(p_keep interval) TO service_role;
 
 -- Name: FUNCTION cleanup_old_realtime_events(p_keep interval); Type: ACL; Schema: private; Owner: -
 
@@ -6637,15 +7775,6 @@ REVOKE ALL ON FUNCTION private.create_api_key(p_tenant_id uuid, p_name text, p_r
 GRANT ALL ON FUNCTION private.create_api_key(p_tenant_id uuid, p_name text, p_role public.member_role, p_expires_at timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION private.create_api_key(p_tenant_id uuid, p_name text, p_role public.member_role, p_expires_at timestamp with time zone) TO service_role;
 
--- Name: TABLE tenants; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT ON TABLE public.tenants TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO service_role;
-
--- Name: COLUMN tenants.name; Type: ACL; Schema: public; Owner: -
-
-GRANT UPDATE(name) ON TABLE public.tenants TO authenticated;
-
 -- Name: FUNCTION create_tenant(p_name text, p_plan_id text, p_is_test boolean); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text, p_is_test boolean) FROM PUBLIC;
@@ -6680,6 +7809,12 @@ REVOKE ALL ON FUNCTION private.ensure_usage_partition(p_day timestamp with time 
 
 REVOKE ALL ON FUNCTION private.ensure_usage_partitions(p_back integer, p_ahead integer) FROM PUBLIC;
 
+-- Name: FUNCTION erase_audit_personal_data(p_user_id uuid, p_email text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.erase_audit_personal_data(p_user_id uuid, p_email text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.erase_audit_personal_data(p_user_id uuid, p_email text) TO authenticated;
+GRANT ALL ON FUNCTION private.erase_audit_personal_data(p_user_id uuid, p_email text) TO service_role;
+
 -- Name: FUNCTION event_fault(p_event jsonb, p_timestamp timestamp with time zone, p_is_known_type boolean, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.event_fault(p_event jsonb, p_timestamp timestamp with time zone, p_is_known_type boolean, p_at timestamp with time zone) FROM PUBLIC;
@@ -6687,6 +7822,10 @@ REVOKE ALL ON FUNCTION private.event_fault(p_event jsonb, p_timestamp timestamp 
 -- Name: FUNCTION expire_reservations(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.expire_reservations() FROM PUBLIC;
+
+-- Name: FUNCTION expire_trials(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.expire_trials() FROM PUBLIC;
 
 -- Name: FUNCTION explain_decision(p_decision_id uuid); Type: ACL; Schema: private; Owner: -
 
@@ -6710,6 +7849,12 @@ GRANT ALL ON FUNCTION private.extend_reservation(p_id uuid, p_amount bigint) TO 
 GRANT ALL ON FUNCTION private.extend_reservation(p_id uuid, p_amount bigint) TO authenticated;
 GRANT ALL ON FUNCTION private.extend_reservation(p_id uuid, p_amount bigint) TO service_role;
 
+-- Name: FUNCTION extend_trial(p_tenant_id uuid, p_days integer); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.extend_trial(p_tenant_id uuid, p_days integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.extend_trial(p_tenant_id uuid, p_days integer) TO authenticated;
+GRANT ALL ON FUNCTION private.extend_trial(p_tenant_id uuid, p_days integer) TO service_role;
+
 -- Name: FUNCTION find_grant(p_tenant_id uuid, p_key text, p_metric text, p_amount bigint, p_subject text, p_is_reservation boolean); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.find_grant(p_tenant_id uuid, p_key text, p_metric text, p_amount bigint, p_subject text, p_is_reservation boolean) FROM PUBLIC;
@@ -6721,6 +7866,18 @@ REVOKE ALL ON FUNCTION private.fold_api_key_uses() FROM PUBLIC;
 -- Name: FUNCTION fold_quota_denials(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.fold_quota_denials() FROM PUBLIC;
+
+-- Name: FUNCTION generate_audit_report(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.generate_audit_report(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.generate_audit_report(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION private.generate_audit_report(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone) TO service_role;
+
+-- Name: FUNCTION get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer) TO authenticated;
+GRANT ALL ON FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer) TO service_role;
 
 -- Name: FUNCTION get_multi_tenant_stats(p_period_type text, p_max_rows integer); Type: ACL; Schema: private; Owner: -
 
@@ -6804,6 +7961,10 @@ REVOKE ALL ON FUNCTION private.is_known_row(p_table regclass, p_row anyelement) 
 REVOKE ALL ON FUNCTION private.is_platform_admin() FROM PUBLIC;
 GRANT ALL ON FUNCTION private.is_platform_admin() TO authenticated;
 
+-- Name: FUNCTION is_security_event(p_event_type text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.is_security_event(p_event_type text) FROM PUBLIC;
+
 -- Name: FUNCTION is_trusted(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.is_trusted() FROM PUBLIC;
@@ -6840,9 +8001,15 @@ REVOKE ALL ON FUNCTION private.lock_counters(p_tenant_id uuid, p_metric text, p_
 
 REVOKE ALL ON FUNCTION private.lock_members(p_tenant_id uuid, p_permission text) FROM PUBLIC;
 
--- Name: FUNCTION lock_usage_events(); Type: ACL; Schema: private; Owner: -
+-- Name: FUNCTION lock_partitioned(p_table regclass); Type: ACL; Schema: private; Owner: -
 
-REVOKE ALL ON FUNCTION private.lock_usage_events() FROM PUBLIC;
+REVOKE ALL ON FUNCTION private.lock_partitioned(p_table regclass) FROM PUBLIC;
+
+-- Name: FUNCTION log_audit_event(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_changes_summary text, p_severity public.audit_severity, p_result public.audit_result, p_error_message text, p_metadata jsonb, p_personal jsonb, p_actor_type public.audit_actor, p_actor_id text, p_ip_address inet, p_user_agent text, p_request_id text, p_event_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.log_audit_event(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_changes_summary text, p_severity public.audit_severity, p_result public.audit_result, p_error_message text, p_metadata jsonb, p_personal jsonb, p_actor_type public.audit_actor, p_actor_id text, p_ip_address inet, p_user_agent text, p_request_id text, p_event_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.log_audit_event(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_changes_summary text, p_severity public.audit_severity, p_result public.audit_result, p_error_message text, p_metadata jsonb, p_personal jsonb, p_actor_type public.audit_actor, p_actor_id text, p_ip_address inet, p_user_agent text, p_request_id text, p_event_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.log_audit_event(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_changes_summary text, p_severity public.audit_severity, p_result public.audit_result, p_error_message text, p_metadata jsonb, p_personal jsonb, p_actor_type public.audit_actor, p_actor_id text, p_ip_address inet, p_user_agent text, p_request_id text, p_event_id uuid) TO service_role;
 
 -- Name: FUNCTION membership_of(p_tenant_id uuid, p_user_id uuid); Type: ACL; Schema: private; Owner: -
 
@@ -6875,6 +8042,14 @@ REVOKE ALL ON FUNCTION private.model_cost(p_metadata jsonb, p_tokens bigint, p_i
 -- Name: FUNCTION new_api_key_secret(p_prefix text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.new_api_key_secret(p_prefix text) FROM PUBLIC;
+
+-- Name: FUNCTION new_audit_event(p_tenant_id uuid, p_event_type text, p_action text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.new_audit_event(p_tenant_id uuid, p_event_type text, p_action text) FROM PUBLIC;
+
+-- Name: FUNCTION no_tenant(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.no_tenant() FROM PUBLIC;
 
 -- Name: FUNCTION note_chat_sessions(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
@@ -7000,6 +8175,14 @@ REVOKE ALL ON FUNCTION private.remove_member(p_tenant_id uuid, p_user_id uuid) F
 GRANT ALL ON FUNCTION private.remove_member(p_tenant_id uuid, p_user_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION private.remove_member(p_tenant_id uuid, p_user_id uuid) TO service_role;
 
+-- Name: FUNCTION request_ip(p_headers jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.request_ip(p_headers jsonb) FROM PUBLIC;
+
+-- Name: FUNCTION require_audit_read(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.require_audit_read(p_tenant_id uuid) FROM PUBLIC;
+
 -- Name: FUNCTION require_permission(p_tenant_id uuid, p_permission text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.require_permission(p_tenant_id uuid, p_permission text) FROM PUBLIC;
@@ -7028,6 +8211,17 @@ REVOKE ALL ON FUNCTION private.reset_quota_counter(p_tenant_id uuid, p_metric te
 GRANT ALL ON FUNCTION private.reset_quota_counter(p_tenant_id uuid, p_metric text, p_period public.quota_period, p_subject text) TO authenticated;
 GRANT ALL ON FUNCTION private.reset_quota_counter(p_tenant_id uuid, p_metric text, p_period public.quota_period, p_subject text) TO service_role;
 
+-- Name: TABLE audit_resolutions; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.audit_resolutions TO authenticated;
+GRANT SELECT ON TABLE public.audit_resolutions TO service_role;
+
+-- Name: FUNCTION resolve_audit_event(p_event_id uuid, p_note text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.resolve_audit_event(p_event_id uuid, p_note text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.resolve_audit_event(p_event_id uuid, p_note text) TO authenticated;
+GRANT ALL ON FUNCTION private.resolve_audit_event(p_event_id uuid, p_note text) TO service_role;
+
 -- Name: FUNCTION resolve_subject(p_subject text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.resolve_subject(p_subject text) FROM PUBLIC;
@@ -7048,11 +8242,21 @@ GRANT ALL ON FUNCTION private.revoke_invite(p_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION private.role_in(p_tenant_id uuid) FROM PUBLIC;
 
+-- Name: FUNCTION seal_audit_events(p_max_rows integer); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.seal_audit_events(p_max_rows integer) FROM PUBLIC;
+
 -- Name: FUNCTION set_custom_quota(p_tenant_id uuid, p_metric text, p_limit_value bigint, p_period public.quota_period); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.set_custom_quota(p_tenant_id uuid, p_metric text, p_limit_value bigint, p_period public.quota_period) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.set_custom_quota(p_tenant_id uuid, p_metric text, p_limit_value bigint, p_period public.quota_period) TO authenticated;
 GRANT ALL ON FUNCTION private.set_custom_quota(p_tenant_id uuid, p_metric text, p_limit_value bigint, p_period public.quota_period) TO service_role;
+
+-- Name: FUNCTION set_tenant_plan(p_tenant_id uuid, p_plan_id text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.set_tenant_plan(p_tenant_id uuid, p_plan_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.set_tenant_plan(p_tenant_id uuid, p_plan_id text) TO authenticated;
+GRANT ALL ON FUNCTION private.set_tenant_plan(p_tenant_id uuid, p_plan_id text) TO service_role;
 
 -- Name: FUNCTION set_test_clock(p_tenant_id uuid, p_offset interval); Type: ACL; Schema: private; Owner: -
 
@@ -7118,6 +8322,10 @@ GRANT ALL ON FUNCTION private.tenant_ids_with(p_permission text) TO authenticate
 
 REVOKE ALL ON FUNCTION private.tenant_now(p_tenant_id uuid) FROM PUBLIC;
 
+-- Name: FUNCTION tenant_on_trial(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.tenant_on_trial(p_tenant_id uuid) FROM PUBLIC;
+
 -- Name: FUNCTION tightest_window(p_windows private.quota_window[], p_amount bigint, p_allowed boolean); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.tightest_window(p_windows private.quota_window[], p_amount bigint, p_allowed boolean) FROM PUBLIC;
@@ -7158,6 +8366,12 @@ REVOKE ALL ON FUNCTION private.usage_partitions() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.usage_window(p_period_type text) FROM PUBLIC;
 
+-- Name: FUNCTION verify_audit_chain(p_tenant_id uuid, p_anchor_seq bigint, p_anchor_hash text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.verify_audit_chain(p_tenant_id uuid, p_anchor_seq bigint, p_anchor_hash text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.verify_audit_chain(p_tenant_id uuid, p_anchor_seq bigint, p_anchor_hash text) TO authenticated;
+GRANT ALL ON FUNCTION private.verify_audit_chain(p_tenant_id uuid, p_anchor_seq bigint, p_anchor_hash text) TO service_role;
+
 -- Name: FUNCTION window_end(p_period public.quota_period, p_start timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.window_end(p_period public.quota_period, p_start timestamp with time zone) FROM PUBLIC;
@@ -7182,6 +8396,10 @@ REVOKE ALL ON FUNCTION private.with_amount(p_event jsonb, p_metric text, p_amoun
 
 REVOKE ALL ON FUNCTION private.without_reservation(p_answer public.reservation_answer) FROM PUBLIC;
 
+-- Name: FUNCTION write_audit_event(p_event public.audit_events); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.write_audit_event(p_event public.audit_events) FROM PUBLIC;
+
 -- Name: FUNCTION write_receipt(p_tenant_id uuid, p_metric text, p_amount bigint, p_answer public.quota_answer, p_window private.quota_window, p_windows private.quota_window[], p_is_first boolean); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.write_receipt(p_tenant_id uuid, p_metric text, p_amount bigint, p_answer public.quota_answer, p_window private.quota_window, p_windows private.quota_window[], p_is_first boolean) FROM PUBLIC;
@@ -7201,11 +8419,22 @@ GRANT ALL ON FUNCTION public.aggregate_usage_metrics() TO service_role;
 REVOKE ALL ON FUNCTION public.authenticate_api_key(secret_hash text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.authenticate_api_key(secret_hash text) TO service_role;
 
+-- Name: FUNCTION cancel_trial(tenant_id uuid, reason text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.cancel_trial(tenant_id uuid, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.cancel_trial(tenant_id uuid, reason text) TO authenticated;
+GRANT ALL ON FUNCTION public.cancel_trial(tenant_id uuid, reason text) TO service_role;
+
 -- Name: FUNCTION check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text) TO authenticated;
 GRANT ALL ON FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text) TO service_role;
+
+-- Name: FUNCTION cleanup_old_audit_events(keep interval); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.cleanup_old_audit_events(keep interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.cleanup_old_audit_events(keep interval) TO service_role;
 
 -- Name: FUNCTION cleanup_old_realtime_events(keep interval); Type: ACL; Schema: public; Owner: -
 
@@ -7260,6 +8489,12 @@ REVOKE ALL ON FUNCTION public.create_tenant(name text, plan_id text, is_test boo
 GRANT ALL ON FUNCTION public.create_tenant(name text, plan_id text, is_test boolean) TO authenticated;
 GRANT ALL ON FUNCTION public.create_tenant(name text, plan_id text, is_test boolean) TO service_role;
 
+-- Name: FUNCTION erase_audit_personal_data(user_id uuid, email text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.erase_audit_personal_data(user_id uuid, email text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.erase_audit_personal_data(user_id uuid, email text) TO authenticated;
+GRANT ALL ON FUNCTION public.erase_audit_personal_data(user_id uuid, email text) TO service_role;
+
 -- Name: FUNCTION explain_decision(decision_id uuid); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.explain_decision(decision_id uuid) FROM PUBLIC;
@@ -7272,6 +8507,24 @@ REVOKE ALL ON FUNCTION public.extend_reservation(reservation_id uuid, amount big
 GRANT ALL ON FUNCTION public.extend_reservation(reservation_id uuid, amount bigint) TO anon;
 GRANT ALL ON FUNCTION public.extend_reservation(reservation_id uuid, amount bigint) TO authenticated;
 GRANT ALL ON FUNCTION public.extend_reservation(reservation_id uuid, amount bigint) TO service_role;
+
+-- Name: FUNCTION extend_trial(tenant_id uuid, days integer); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.extend_trial(tenant_id uuid, days integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.extend_trial(tenant_id uuid, days integer) TO authenticated;
+GRANT ALL ON FUNCTION public.extend_trial(tenant_id uuid, days integer) TO service_role;
+
+-- Name: FUNCTION generate_audit_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.generate_audit_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.generate_audit_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION public.generate_audit_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) TO service_role;
+
+-- Name: FUNCTION get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer) TO authenticated;
+GRANT ALL ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer) TO service_role;
 
 -- Name: FUNCTION get_multi_tenant_stats(period_type text, max_rows integer); Type: ACL; Schema: public; Owner: -
 
@@ -7333,6 +8586,12 @@ REVOKE ALL ON FUNCTION public.invite_member(tenant_id uuid, email text, role pub
 GRANT ALL ON FUNCTION public.invite_member(tenant_id uuid, email text, role public.member_role) TO authenticated;
 GRANT ALL ON FUNCTION public.invite_member(tenant_id uuid, email text, role public.member_role) TO service_role;
 
+-- Name: FUNCTION log_audit_event(tenant_id uuid, event_type text, action text, entity_type text, entity_id text, old_values jsonb, new_values jsonb, changes_summary text, severity public.audit_severity, result public.audit_result, error_message text, metadata jsonb, personal jsonb, actor_type public.audit_actor, actor_id text, ip_address inet, user_agent text, request_id text, event_id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.log_audit_event(tenant_id uuid, event_type text, action text, entity_type text, entity_id text, old_values jsonb, new_values jsonb, changes_summary text, severity public.audit_severity, result public.audit_result, error_message text, metadata jsonb, personal jsonb, actor_type public.audit_actor, actor_id text, ip_address inet, user_agent text, request_id text, event_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.log_audit_event(tenant_id uuid, event_type text, action text, entity_type text, entity_id text, old_values jsonb, new_values jsonb, changes_summary text, severity public.audit_severity, result public.audit_result, error_message text, metadata jsonb, personal jsonb, actor_type public.audit_actor, actor_id text, ip_address inet, user_agent text, request_id text, event_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.log_audit_event(tenant_id uuid, event_type text, action text, entity_type text, entity_id text, old_values jsonb, new_values jsonb, changes_summary text, severity public.audit_severity, result public.audit_result, error_message text, metadata jsonb, personal jsonb, actor_type public.audit_actor, actor_id text, ip_address inet, user_agent text, request_id text, event_id uuid) TO service_role;
+
 -- Name: FUNCTION reactivate_user(user_id uuid); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.reactivate_user(user_id uuid) FROM PUBLIC;
@@ -7381,6 +8640,12 @@ REVOKE ALL ON FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, p
 GRANT ALL ON FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, period public.quota_period, subject text) TO authenticated;
 GRANT ALL ON FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, period public.quota_period, subject text) TO service_role;
 
+-- Name: FUNCTION resolve_audit_event(event_id uuid, note text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.resolve_audit_event(event_id uuid, note text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.resolve_audit_event(event_id uuid, note text) TO authenticated;
+GRANT ALL ON FUNCTION public.resolve_audit_event(event_id uuid, note text) TO service_role;
+
 -- Name: FUNCTION revoke_api_key(id uuid); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.revoke_api_key(id uuid) FROM PUBLIC;
@@ -7398,6 +8663,12 @@ GRANT ALL ON FUNCTION public.revoke_invite(id uuid) TO service_role;
 REVOKE ALL ON FUNCTION public.set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period) TO authenticated;
 GRANT ALL ON FUNCTION public.set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period) TO service_role;
+
+-- Name: FUNCTION set_tenant_plan(tenant_id uuid, plan_id text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.set_tenant_plan(tenant_id uuid, plan_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_tenant_plan(tenant_id uuid, plan_id text) TO authenticated;
+GRANT ALL ON FUNCTION public.set_tenant_plan(tenant_id uuid, plan_id text) TO service_role;
 
 -- Name: FUNCTION set_test_clock(tenant_id uuid, clock_offset interval); Type: ACL; Schema: public; Owner: -
 
@@ -7437,10 +8708,11 @@ REVOKE ALL ON FUNCTION public.update_member_role(tenant_id uuid, user_id uuid, r
 GRANT ALL ON FUNCTION public.update_member_role(tenant_id uuid, user_id uuid, role public.member_role) TO authenticated;
 GRANT ALL ON FUNCTION public.update_member_role(tenant_id uuid, user_id uuid, role public.member_role) TO service_role;
 
--- Name: TABLE audit_events; Type: ACL; Schema: public; Owner: -
+-- Name: FUNCTION verify_audit_chain(tenant_id uuid, anchor_seq bigint, anchor_hash text); Type: ACL; Schema: public; Owner: -
 
-GRANT SELECT ON TABLE public.audit_events TO authenticated;
-GRANT SELECT ON TABLE public.audit_events TO service_role;
+REVOKE ALL ON FUNCTION public.verify_audit_chain(tenant_id uuid, anchor_seq bigint, anchor_hash text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.verify_audit_chain(tenant_id uuid, anchor_seq bigint, anchor_hash text) TO authenticated;
+GRANT ALL ON FUNCTION public.verify_audit_chain(tenant_id uuid, anchor_seq bigint, anchor_hash text) TO service_role;
 
 -- Name: TABLE alert_notifications; Type: ACL; Schema: public; Owner: -
 

@@ -66,6 +66,27 @@ revoke all on function private.ensure_partition(name, name, timestamptz, timesta
   from public, anon, authenticated, service_role;
 
 
+-- Locks a partitioned table against everybody, so that partitions can be dropped. Whoever comes while it waits for open
+-- writers waits as well, so it waits briefly, and tries again.
+create function private.lock_partitioned(p_table regclass) returns void
+language plpgsql volatile security definer set search_path = '' set lock_timeout = '100ms' as $$
+begin
+  for v_attempt in 1..50 loop
+    begin
+      execute format('lock table only %s in access exclusive mode', p_table);
+      exit;
+    exception when lock_not_available then
+      if v_attempt = 50 then
+        raise;
+      end if;
+      perform pg_sleep(0.2);
+    end;
+  end loop;
+end
+$$;
+revoke all on function private.lock_partitioned(regclass) from public, anon, authenticated, service_role;
+
+
 -- The outbox ---------------------------------------------------------------------------------------------------------
 --
 -- Whatever must leave the database is a row here, written in the transaction of its cause and delivered afterwards:

@@ -232,6 +232,17 @@ revoke all on function private.tenant_now(uuid) from public, anon, authenticated
 
 -- Access to the tables -----------------------------------------------------------------------------------------------
 
+create function private.keep_clock_from_going_back() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  if new.clock_offset < old.clock_offset then
+    perform private.raise_error(400, 'invalid_clock_offset', 'A test clock never goes back.');
+  end if;
+  return new;
+end
+$$;
+revoke all on function private.keep_clock_from_going_back() from public, anon, authenticated, service_role;
+
 alter table public.tenants enable row level security;
 revoke all on public.tenants from anon, authenticated, service_role;
 grant select, update (name) on public.tenants to authenticated;
@@ -240,6 +251,9 @@ create policy members_read_tenant on public.tenants for select to authenticated
   using (id = any (array(select private.tenant_ids_with('tenant:read'))));
 create policy admins_rename_tenant on public.tenants for update to authenticated
   using (id = any (array(select private.tenant_ids_with('tenant:write'))));
+create index tenants_on_trial on public.tenants (trial_ends_at) where trial_ends_at is not null;
+create trigger keep_clock_from_going_back before update of clock_offset on public.tenants
+  for each row execute function private.keep_clock_from_going_back();
 create trigger set_updated_at before update on public.tenants
   for each row execute function private.set_updated_at();
 create trigger audit_change after insert or update or delete on public.tenants
@@ -359,6 +373,12 @@ begin
   if v_user_id is not null then
     insert into public.memberships (tenant_id, user_id, role) values (v_tenant.id, v_user_id, 'owner');
   end if;
+  if v_tenant.trial_ends_at is not null then
+    perform private.audit(
+      v_tenant.id, 'trial_created', 'created', 'tenant', v_tenant.id::text, null,
+      jsonb_build_object('plan_id', v_tenant.plan_id, 'trial_ends_at', v_tenant.trial_ends_at)
+    );
+  end if;
   return v_tenant;
 end
 $$;
@@ -408,16 +428,3 @@ comment on function public.set_test_clock(uuid, interval) is
   'Sets a tenant''s time ahead of the real one by so much, up to 400 days and never back. Platform admins; in a test tenant whoever has tenant:write.';
 revoke all on function public.set_test_clock(uuid, interval) from public, anon, authenticated, service_role;
 grant execute on function public.set_test_clock(uuid, interval) to authenticated, service_role;
-
-create function private.keep_clock_from_going_back() returns trigger
-language plpgsql set search_path = '' as $$
-begin
-  if new.clock_offset < old.clock_offset then
-    perform private.raise_error(400, 'invalid_clock_offset', 'A test clock never goes back.');
-  end if;
-  return new;
-end
-$$;
-revoke all on function private.keep_clock_from_going_back() from public, anon, authenticated, service_role;
-create trigger keep_clock_from_going_back before update of clock_offset on public.tenants
-  for each row execute function private.keep_clock_from_going_back();

@@ -37,7 +37,7 @@ create policy members_read_tenant_invites on public.tenant_invites for select to
 create unique index tenant_invites_one_pending on public.tenant_invites (tenant_id, email) where status = 'pending';
 create index tenant_invites_by_tenant on public.tenant_invites (tenant_id, created_at desc);
 create trigger audit_change after insert or update or delete on public.tenant_invites
-  for each row execute function private.audit_change('tenant_invite', 'id');
+  for each row execute function private.audit_change('tenant_invite', 'id', 'email');
 
 create table private.invite_tokens (
   token_hash bytea primary key,

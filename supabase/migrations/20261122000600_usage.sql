@@ -1615,26 +1615,6 @@ end
 $$;
 revoke all on function private.prune_usage_event_keys() from public, anon, authenticated, service_role;
 
--- Locks the events against everybody. Whoever comes while it waits for open writers waits as well, so it waits briefly, and
--- tries again.
-create function private.lock_usage_events() returns void
-language plpgsql volatile security definer set search_path = '' set lock_timeout = '100ms' as $$
-begin
-  for v_attempt in 1..50 loop
-    begin
-      lock table only public.tenant_usage_realtime in access exclusive mode;
-      exit;
-    exception when lock_not_available then
-      if v_attempt = 50 then
-        raise;
-      end if;
-      perform pg_sleep(0.2);
-    end;
-  end loop;
-end
-$$;
-revoke all on function private.lock_usage_events() from public, anon, authenticated, service_role;
-
 -- Drops the partitions of the days that ended longer than p_keep ago, and says how many. A day with events that are not
 -- rolled up yet waits for the next time.
 create function private.cleanup_old_realtime_events(p_keep interval default '30 days') returns int
@@ -1647,7 +1627,7 @@ begin
     perform private.raise_error(400, 'invalid_keep', 'Events are kept for an interval of 0 or more.');
   end if;
   perform private.aggregate_usage_metrics();
-  perform private.lock_usage_events();
+  perform private.lock_partitioned('public.tenant_usage_realtime');
   for v_partition in
     select * from private.usage_partitions() p
     where p.ends_at <= now() - p_keep

@@ -27,6 +27,9 @@ select cron.schedule('meterbase_aggregate_usage', '* * * * *', 'select private.a
 select cron.schedule('meterbase_expire_reservations', '* * * * *', 'select private.expire_reservations()');
 select cron.schedule('meterbase_fold_quota_denials', '* * * * *', 'select private.fold_quota_denials()');
 select cron.schedule('meterbase_fold_api_key_uses', '* * * * *', 'select private.fold_api_key_uses()');
+select cron.schedule('meterbase_seal_audit_events', '* * * * *', 'select private.seal_audit_events()');
+select cron.schedule('meterbase_cleanup_audit_events', '35 3 * * *', 'select private.cleanup_old_audit_events()');
+select cron.schedule('meterbase_expire_trials', '5 * * * *', 'select private.expire_trials()');
 select cron.schedule('meterbase_snapshot_gauges', '55 * * * *', 'select private.snapshot_gauges()');
 select cron.schedule('meterbase_prune_usage_event_keys', '20 * * * *', 'select private.prune_usage_event_keys()');
 select cron.schedule('meterbase_cleanup_usage_events', '25 3 * * *', 'select private.cleanup_old_realtime_events()');
