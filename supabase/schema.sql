@@ -4993,14 +4993,10 @@ begin
   select g.tenant_id, g.metric, p.period_type,
     private.window_start(private.usage_window(p.period_type), now() + t.clock_offset), g.quantity
   from (
-    select t.id, 'team_members', count(m.user_id)
-    from public.tenants t left join public.memberships m on m.tenant_id = t.id
-    group by t.id
-    union all
     select c.tenant_id, c.metric, c.used
     from private.quota_counters c
     join public.metrics m on m.id = c.metric and m.kind = 'gauge'
-    where c.period = 'none' and c.subject = '' and c.metric <> 'team_members'
+    where c.period = 'none' and c.subject = ''
   ) as g (tenant_id, metric, quantity)
   join public.tenants t on t.id = g.tenant_id
   cross join (values ('daily'), ('monthly')) as p (period_type)
@@ -7160,6 +7156,22 @@ CREATE TRIGGER keep_an_owner AFTER DELETE OR UPDATE ON public.memberships FOR EA
 -- Name: tenants keep_clock_from_going_back; Type: TRIGGER; Schema: public; Owner: -
 
 CREATE TRIGGER keep_clock_from_going_back BEFORE UPDATE OF clock_offset ON public.tenants FOR EACH ROW EXECUTE FUNCTION private.keep_clock_from_going_back();
+
+-- Name: memberships meter_delete_team_members; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER meter_delete_team_members AFTER DELETE ON public.memberships REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.meter_rows('team_members');
+
+-- Name: memberships meter_insert_team_members; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER meter_insert_team_members AFTER INSERT ON public.memberships REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.meter_rows('team_members');
+
+-- Name: memberships meter_truncate_team_members; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER meter_truncate_team_members BEFORE TRUNCATE ON public.memberships FOR EACH STATEMENT EXECUTE FUNCTION private.meter_rows('team_members');
+
+-- Name: memberships meter_update_team_members; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER meter_update_team_members AFTER UPDATE ON public.memberships REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.meter_rows('team_members');
 
 -- Name: tenant_limits set_updated_at; Type: TRIGGER; Schema: public; Owner: -
 

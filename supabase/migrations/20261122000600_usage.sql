@@ -1066,8 +1066,8 @@ $$;
 revoke all on function private.add_usage(text[], text, bigint[], timestamptz, timestamptz)
   from public, anon, authenticated, service_role;
 
--- The value of every gauge of the given tenants (null: all) now, in the day and the month that it is for them. Members are
--- counted; of the others, what their quota has as used.
+-- The value of every gauge of the given tenants (null: all) now, in the day and the month that it is for them:
+-- what its counter has as used.
 create function private.snapshot_gauges(p_tenant_ids uuid[] default null) returns void
 language plpgsql volatile security definer set search_path = '' as $$
 begin
@@ -1076,14 +1076,10 @@ begin
   select g.tenant_id, g.metric, p.period_type,
     private.window_start(private.usage_window(p.period_type), now() + t.clock_offset), g.quantity
   from (
-    select t.id, 'team_members', count(m.user_id)
-    from public.tenants t left join public.memberships m on m.tenant_id = t.id
-    group by t.id
-    union all
     select c.tenant_id, c.metric, c.used
     from private.quota_counters c
     join public.metrics m on m.id = c.metric and m.kind = 'gauge'
-    where c.period = 'none' and c.subject = '' and c.metric <> 'team_members'
+    where c.period = 'none' and c.subject = ''
   ) as g (tenant_id, metric, quantity)
   join public.tenants t on t.id = g.tenant_id
   cross join (values ('daily'), ('monthly')) as p (period_type)

@@ -436,3 +436,9 @@ comment on function meter.admits(anyelement) is
   'For the `with check` of a metered table''s insert policy: whether the quota has room for the row, as it stands before the statement, or a row of its key is there already. Ends with PT429 and the receipt for who may read the tenant''s usage. The triggers have the last word.';
 revoke all on function meter.admits(anyelement) from public, anon, authenticated, service_role;
 grant execute on function meter.admits(anyelement) to anon, authenticated, service_role;
+
+
+-- Meterbase's own ----------------------------------------------------------------------------------------------------
+
+-- A member takes a seat, whoever adds them.
+select meter.attach('public.memberships', 'team_members');

@@ -25,12 +25,23 @@ create function tests.add_member(p_tenant text, p_user text, p_role public.membe
   values (tests.tenant_id(p_tenant), tests.user_id(p_user), p_role)
 $$;
 
+-- Counters and attached tables without the seats that members take (supabase/tests/tenancy is about those).
+create view tests.quota_counters as select * from private.quota_counters where metric <> 'team_members';
+create view tests.metered_tables as select * from private.metered_tables where metric <> 'team_members';
+
 -- What the data API does before a statement: the role, and the claims of the request's token.
 create function tests.act_as_user(p_name text, p_claims jsonb default '{}') returns void language sql as $$
   select set_config('role', 'authenticated', true),
     set_config('request.jwt.claim.sub', '', true),
     set_config('request.jwt.claims',
       (jsonb_build_object('sub', tests.user_id(p_name), 'role', 'authenticated') || p_claims)::text, true)
+$$;
+-- As an edge function acts for an API key that it has checked: the token names the key and nobody else.
+create function tests.act_as_api_key(p_id uuid, p_claims jsonb default '{}') returns void language sql as $$
+  select set_config('role', 'authenticated', true),
+    set_config('request.jwt.claim.sub', '', true),
+    set_config('request.jwt.claims',
+      (jsonb_build_object('role', 'authenticated', 'iss', 'meterbase', 'api_key', p_id) || p_claims)::text, true)
 $$;
 create function tests.act_as_anon() returns void language sql as $$
   select set_config('role', 'anon', true), set_config('request.jwt.claims', '{"role": "anon"}', true)

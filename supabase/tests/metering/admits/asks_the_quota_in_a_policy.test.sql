@@ -62,7 +62,7 @@ select is(tests.error_of(pg_temp.write('9, ''x'', ''p'', 9, 1')), '42501', 'with
 select tests.act_as_anon();
 select is(tests.error_of(pg_temp.write('9, ''x'', ''p'', 9, 1')), '42501', 'so is anon');
 select tests.act_as_owner();
-select is((select used from private.quota_counters), 2::bigint, 'only what was admitted is taken');
+select is((select used from tests.quota_counters), 2::bigint, 'only what was admitted is taken');
 select is_empty('select 1 from public.quota_decisions union all select 1 from private.quota_denials', 'and asking leaves nothing');
 
 select * from finish();

@@ -8,7 +8,7 @@ select set_custom_quota(tests.tenant_id('acme'), 'workflows', 2, 'month');
 create table public.flows (id int primary key, tenant_id uuid);
 grant insert on public.flows to authenticated;
 insert into flows select i, tests.tenant_id('acme') from generate_series(1, 4) i;
-create temp view used as select period::text, subject, used from private.quota_counters;
+create temp view used as select period::text, subject, used from tests.quota_counters;
 
 select meter.attach('flows', 'workflows');
 select set_eq('table used', $$ values ('none', '', 4::bigint) $$, 'what is there happened in no window');

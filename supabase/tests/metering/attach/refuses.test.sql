@@ -17,7 +17,7 @@ insert into notes values (1, tests.tenant_id('acme'), -1);
 select is(tests.error_of($$ select meter.attach('public.notes', 'seats', 'size') $$), 'PT400 invalid_amount', 'a gauge of less than nothing');
 update notes set size = null;
 select is(tests.error_of($$ select meter.attach('public.notes', 'seats', 'size') $$), 'PT400 invalid_amount', 'a gauge of nothing known');
-select is_empty('select from private.metered_tables', 'none of these is attached');
+select is_empty('select from tests.metered_tables', 'none of these is attached');
 select tests.act_as_user('root');
 select is(pg_temp.fault(), '42501', 'API roles: a platform admin');
 select tests.act_as_service_role();
@@ -26,7 +26,7 @@ select is(tests.error_of($$ select meter.detach('public.notes', 'tokens') $$), '
 select is(tests.error_of($$ select private.take_metered('tokens', null) $$), '42501', 'or count by hand');
 select tests.act_as_anon();
 select is(pg_temp.fault(), '42501', 'anon');
-select is(tests.error_of('select from private.metered_tables'), '42501', 'or see what is attached');
+select is(tests.error_of('select from tests.metered_tables'), '42501', 'or see what is attached');
 
 select * from finish();
 rollback;

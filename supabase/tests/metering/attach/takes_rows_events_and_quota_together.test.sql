@@ -16,7 +16,7 @@ $$;
 select is(pg_temp.write(5), 'PT429 quota_exceeded', 'five rows do not fit into three');
 select is_empty('select from notes', 'no row is there');
 select is_empty('select from public.tenant_usage_realtime', 'no event');
-select is_empty('select from private.quota_counters', 'and nothing is taken');
+select is_empty('select from tests.quota_counters', 'and nothing is taken');
 select is_empty('select 1 from public.quota_decisions union all select 1 from private.quota_denials', 'the receipt went with it');
 
 select tests.act_as_user('ann');
@@ -34,7 +34,7 @@ select set_eq(
   'as events, by whoever wrote them, with their key'
 );
 select results_eq(
-  'select tenant_id, subject, used, allowed from private.quota_counters',
+  'select tenant_id, subject, used, allowed from tests.quota_counters',
   $$ values (tests.tenant_id('acme'), '', 3::bigint, 2::bigint) $$, 'as are taken'
 );
 select is(pg_temp.write(4, 'rival'), null, 'another tenant has its own');

@@ -10,7 +10,7 @@ select meter.attach(t, 'workflows') from unnest(array['flows', 'other']::regclas
 select meter.attach('flows', 'executions');
 insert into flows select i, tests.tenant_id('acme') from generate_series(1, 4) i;
 insert into other select i, tests.tenant_id('acme') from generate_series(1, 2) i;
-create temp view used as select metric, used from private.quota_counters;
+create temp view used as select metric, used from tests.quota_counters;
 
 select set_eq('table used', $$ values ('workflows', 6::bigint), ('executions', 4) $$, 'two tables are counted by one gauge');
 select is(meter.detach('flows', 'workflows'), true, 'one is detached');
@@ -26,7 +26,7 @@ select set_eq(
   $$ select tgname::text from pg_trigger where tgrelid = 'flows'::regclass and not tgisinternal $$, array['mine_workflows'],
   'its triggers are gone, and no others'
 );
-select set_eq('select table_id::text, metric from private.metered_tables', $$ values ('other', 'workflows') $$, 'and the other table is attached');
+select set_eq('select table_id::text, metric from tests.metered_tables', $$ values ('other', 'workflows') $$, 'and the other table is attached');
 
 select * from finish();
 rollback;

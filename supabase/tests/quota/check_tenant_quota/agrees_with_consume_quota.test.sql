@@ -27,7 +27,7 @@ select results_eq(
 );
 select tests.act_as_owner();
 select is(
-  (select string_agg(used::text, ' ') from private.quota_counters), '15 15', 'takes nothing'
+  (select string_agg(used::text, ' ') from tests.quota_counters), '15 15', 'takes nothing'
 );
 select is_empty('select from public.quota_decisions', 'and writes no receipt');
 

@@ -42,7 +42,7 @@ select is(
 select tests.act_as_anon();
 select is(pg_temp.fault(), '42501', 'anon may not call');
 select tests.act_as_owner();
-select is((select used from private.quota_counters), 5::bigint, 'who was refused took nothing');
+select is((select used from tests.quota_counters), 5::bigint, 'who was refused took nothing');
 
 select * from finish();
 rollback;

@@ -32,7 +32,7 @@ select tests.act_as_anon();
 select is(pg_temp.fault('{acme}'), '42501', 'anon may not call');
 select tests.act_as_owner();
 select set_eq(
-  'select tenant_id, used from private.quota_counters',
+  'select tenant_id, used from tests.quota_counters',
   $$ values (tests.tenant_id('acme'), 3::bigint), (tests.tenant_id('rival'), 2), (tests.tenant_id('team'), 3) $$,
   'who was refused took nothing'
 );

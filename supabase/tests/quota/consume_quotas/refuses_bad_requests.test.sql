@@ -41,7 +41,7 @@ select is(
   'two subjects named by a member are that member'
 );
 select tests.act_as_owner();
-select is((select used from private.quota_counters), 2::bigint, 'what was refused took nothing');
+select is((select used from tests.quota_counters), 2::bigint, 'what was refused took nothing');
 select is_empty('select from public.quota_decisions', 'and is no denial');
 
 select * from finish();

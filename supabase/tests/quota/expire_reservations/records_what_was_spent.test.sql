@@ -34,7 +34,7 @@ select set_eq(
   'as the event that was left with it, for its subject, when it was begun'
 );
 select set_eq(
-  'select tenant_id, metric, used from private.quota_counters',
+  'select tenant_id, metric, used from tests.quota_counters',
   $$ values (tests.tenant_id('acme'), 'tokens', 25::bigint), (tests.tenant_id('team'), 'embeddings', 10) $$,
   'and the counters have the same, with what has no event'
 );

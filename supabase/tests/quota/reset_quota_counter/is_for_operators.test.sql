@@ -17,7 +17,7 @@ select is(pg_temp.fault(), 'PT403 platform_admin_only', 'nor with a forged claim
 select tests.act_as_anon();
 select is(pg_temp.fault(), '42501', 'nor for anon');
 select tests.act_as_owner();
-select is((select used from private.quota_counters), 4::bigint, 'who were refused changed nothing');
+select is((select used from tests.quota_counters), 4::bigint, 'who were refused changed nothing');
 select tests.act_as_user('root');
 select is(pg_temp.fault(), null, 'but for a platform admin');
 select tests.act_as_service_role();

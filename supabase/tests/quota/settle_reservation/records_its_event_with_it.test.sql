@@ -23,13 +23,13 @@ select is(
   (select (tests.tenant_id('acme'), 'e1', now(), 'chat_message', tests.user_id('ann'), 30)::text),
   'records it for the reservation''s tenant and subject'
 );
-select is((select used from private.quota_counters), 530::bigint, 'and takes its amount once');
+select is((select used from tests.quota_counters), 530::bigint, 'and takes its amount once');
 
 select is(
   pg_temp.settle(2, '{"event_id": "e2", "event_type": "nonsense"}'), 'PT400 unknown_event_type', 'a bad event is refused'
 );
 select is(pg_temp.settle(2, '[]'), 'PT400 not_an_object', 'be it no event at all');
-select is((select used from private.quota_counters), 530::bigint, 'with its settlement');
+select is((select used from tests.quota_counters), 530::bigint, 'with its settlement');
 select is(
   (select status from private.quota_reservations where id = (select id from held where place = 2)), 'open', 'which stays open'
 );
@@ -39,7 +39,7 @@ select is(
   pg_temp.settle(3, '{"event_id": "e1", "event_type": "chat_message"}'), null, 'an event recorded before is no obstacle'
 );
 select is((select count(*) from public.tenant_usage_realtime), 1::bigint, 'nor recorded again');
-select is((select used from private.quota_counters), 260::bigint, 'and the settlement counts');
+select is((select used from tests.quota_counters), 260::bigint, 'and the settlement counts');
 
 select * from finish();
 rollback;

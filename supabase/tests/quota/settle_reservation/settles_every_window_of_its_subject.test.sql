@@ -17,7 +17,7 @@ select is(
 );
 select tests.act_as_owner();
 select set_eq(
-  'select subject, period::text, used from private.quota_counters',
+  'select subject, period::text, used from tests.quota_counters',
   $$ values (tests.user_id('ann')::text, 'day', 3::bigint), (tests.user_id('ann')::text, 'month', 3),
        ('robot', 'day', 2), ('robot', 'month', 2) $$,
   'its windows are settled, and no others'

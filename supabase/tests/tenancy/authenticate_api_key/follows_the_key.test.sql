@@ -14,13 +14,6 @@ grant select on made to authenticated, service_role, anon;
 create function pg_temp.hash(p_name text) returns text language sql as $$
   select encode(sha256(convert_to(secret, 'UTF8')), 'hex') from made where name = p_name
 $$;
--- What an edge function sends: a token that names the key.
-create function pg_temp.act_as_key(p_name text, p_claims jsonb default '{}') returns void language sql as $$
-  select set_config('role', 'authenticated', true), set_config('request.jwt.claim.sub', '', true),
-    set_config('request.jwt.claims', (jsonb_build_object(
-      'role', 'authenticated', 'iss', 'meterbase', 'api_key', (select id from made where name = p_name)
-    ) || p_claims)::text, true)
-$$;
 create function pg_temp.take(p_tenant text default 'acme') returns text language sql as $$
   select tests.error_of(format('select consume_quota(%L, %L)', tests.tenant_id(p_tenant), 'tokens'))
 $$;
@@ -37,16 +30,16 @@ select results_eq(
   'a known one is its key''s'
 );
 
-select pg_temp.act_as_key('editor');
+select tests.act_as_api_key((select id from made where name = 'editor'));
 select is(pg_temp.take(), null, 'an editor''s key takes quota');
 select is(pg_temp.take('rival'), 'PT403 permission_denied', 'of its own tenant');
 select results_eq('select id from public.tenants', $$ select tests.tenant_id('acme') $$, 'and reads no other');
 select is(tests.error_of($$ select create_tenant('Mine') $$), 'PT403 permission_denied', 'a key makes no tenant');
-select pg_temp.act_as_key('viewer');
+select tests.act_as_api_key((select id from made where name = 'viewer'));
 select is(pg_temp.take(), 'PT403 permission_denied', 'a viewer''s key takes none');
-select pg_temp.act_as_key('editor', '{"iss": "https://elsewhere"}');
+select tests.act_as_api_key((select id from made where name = 'editor'), '{"iss": "https://elsewhere"}');
 select is(pg_temp.take(), 'PT403 permission_denied', 'a token of another issuer is no key''s');
-select pg_temp.act_as_key('editor', jsonb_build_object('sub', gen_random_uuid()));
+select tests.act_as_api_key((select id from made where name = 'editor'), jsonb_build_object('sub', gen_random_uuid()));
 select is(pg_temp.take(), 'PT403 permission_denied', 'nor is one of a user');
 select tests.act_as_user('olga', jsonb_build_object('user_metadata', jsonb_build_object('api_key', (select id from made limit 1))));
 select is(pg_temp.take(), null, 'metadata changes nobody');
@@ -58,20 +51,20 @@ select results_eq(
 );
 update public.tenants set clock_offset = '2 days' where id = tests.tenant_id('acme');
 select is_empty($$ select * from authenticate_api_key(pg_temp.hash('short')) $$, 'an expired key is nobody''s');
-select pg_temp.act_as_key('short');
+select tests.act_as_api_key((select id from made where name = 'short'));
 select is_empty('select from public.tenants', 'even by a token made before');
 
 select tests.act_as_owner();
 update public.tenants set status = 'suspended' where id = tests.tenant_id('acme');
 select is_empty($$ select * from authenticate_api_key(pg_temp.hash('editor')) $$, 'a suspended tenant has no key');
-select pg_temp.act_as_key('editor');
+select tests.act_as_api_key((select id from made where name = 'editor'));
 select is(pg_temp.take(), 'PT403 permission_denied', 'at all');
 
 select tests.act_as_owner();
 update public.tenants set status = 'active' where id = tests.tenant_id('acme');
 select revoke_api_key((select id from made where name = 'editor'));
 select is_empty($$ select * from authenticate_api_key(pg_temp.hash('editor')) $$, 'a revoked key is nobody''s');
-select pg_temp.act_as_key('editor');
+select tests.act_as_api_key((select id from made where name = 'editor'));
 select is(pg_temp.take(), 'PT403 permission_denied', 'at once');
 
 select tests.act_as_owner();

@@ -97,11 +97,8 @@ select bag_eq(
      ) as p (period_type, period_start, tokens, calls, messages, embeddings, executions, minutes, runs)
      cross join lateral (values ('tokens', tokens), ('api_calls', calls), ('chat_messages', messages), ('embeddings', embeddings),
        ('executions', executions), ('run_minutes', minutes), ('analysis_runs', runs)) as m (metric, quantity)
-     where m.quantity > 0
-     union all
-     select 'team_members', type, date_trunc(field, now(), 'UTC'), 0
-     from (values ('daily', 'day'), ('monthly', 'month')) as g (type, field) $$,
-  'each metric has what its events add, and nobody is a member'
+     where m.quantity > 0 $$,
+  'each metric has what its events add'
 );
 select bag_eq(
   $$ select period_type, period_start, quota_exceeded_count from public.tenant_usage_metrics
