@@ -1147,6 +1147,16 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      get_members: {
+        Args: { tenant_id: string };
+        Returns: Database["public"]["CompositeTypes"]["member"][];
+        SetofOptions: {
+          from: "*";
+          to: "member";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       get_multi_tenant_stats: {
         Args: { max_rows?: number; period_type?: string };
         Returns: Database["public"]["CompositeTypes"]["usage_summary"][];
@@ -1579,6 +1589,14 @@ export type Database = {
         invite_id: string | null;
         token: string | null;
         expires_at: string | null;
+      };
+      member: {
+        tenant_id: string | null;
+        user_id: string | null;
+        email: string | null;
+        role: Database["public"]["Enums"]["member_role"] | null;
+        is_suspended: boolean | null;
+        created_at: string | null;
       };
       quota_answer: {
         allowed: boolean | null;

@@ -308,6 +308,17 @@ CREATE TYPE public.invite_status AS ENUM (
     'revoked'
 );
 
+-- Name: member; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.member AS (
+	tenant_id uuid,
+	user_id uuid,
+	email text,
+	role public.member_role,
+	is_suspended boolean,
+	created_at timestamp with time zone
+);
+
 -- Name: metric_kind; Type: TYPE; Schema: public; Owner: -
 
 CREATE TYPE public.metric_kind AS ENUM (
@@ -527,9 +538,9 @@ declare
   v_invite public.tenant_invites := private.answerable_invite(p_token);
   v_membership public.memberships;
 begin
-  -- Its own seat is free for it from here on.
+  -- Where the plan has fewer seats than when it invited, who comes first has them.
+  perform private.require_seat(v_invite.tenant_id, 0);
   update public.tenant_invites i set status = 'accepted', closed_at = now() where i.id = v_invite.id;
-  perform private.require_seat(v_invite.tenant_id, private.tenant_now(v_invite.tenant_id));
   insert into public.memberships (tenant_id, user_id, role)
   values (v_invite.tenant_id, auth.uid(), v_invite.role)
   on conflict do nothing
@@ -1045,13 +1056,15 @@ begin
 end
 $$;
 
--- Name: audit_link(bytea, bytea, bytea); Type: FUNCTION; Schema: private; Owner: -
+-- Name: audit_link(bytea, bytea, bytea, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.audit_link(p_before bytea, p_digest bytea, p_personal_digest bytea) RETURNS bytea
+CREATE FUNCTION private.audit_link(p_before bytea, p_digest bytea, p_personal_digest bytea, p_occurred_at timestamp with time zone) RETURNS bytea
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
     AS $$
-  select sha256(coalesce(p_before, ''::bytea) || p_digest || coalesce(p_personal_digest, ''::bytea))
+  select sha256(
+    coalesce(p_before, ''::bytea) || p_digest || coalesce(p_personal_digest, ''::bytea) || timestamptz_send(p_occurred_at)
+  )
 $$;
 
 -- Name: audit_partitions(); Type: FUNCTION; Schema: private; Owner: -
@@ -1064,7 +1077,7 @@ begin
   return query
     select p.name, p.starts_at, (p.starts_at at time zone 'UTC' + interval '1 month') at time zone 'UTC'
     from (
-      select c.relname, to_date(right(c.relname, 8), 'YYYY"m"MM')::timestamp at time zone 'UTC'
+      select c.relname, to_date(right(c.relname, 7), 'YYYY"m"MM')::timestamp at time zone 'UTC'
       from pg_catalog.pg_inherits i
       join pg_catalog.pg_class c on c.oid = i.inhrelid
       where i.inhparent = 'public.audit_events'::regclass
@@ -1097,10 +1110,12 @@ CREATE FUNCTION private.audit_problems(p_tenant_id uuid) RETURNS SETOF jsonb
     AS $$
 declare
   v_head private.audit_heads;
+  v_since timestamptz := coalesce((select r.events_since from private.audit_retention r), '-infinity');
+  v_first bigint;
   v_last bigint;
 begin
   select * into v_head from private.audit_heads h where h.tenant_id = p_tenant_id;
-  select max(c.seq) into v_last from private.audit_chain c where c.tenant_id = p_tenant_id;
+  select min(c.seq), max(c.seq) into v_first, v_last from private.audit_chain c where c.tenant_id = p_tenant_id;
 
   return query
     with links as (
@@ -1112,7 +1127,7 @@ begin
       window in_order as (order by c.seq)
     ), digests as (
       select l.seq, l.seq_before, l.event_id, l.occurred_at, l.digest, l.personal_digest, l.personal_salt,
-        l.hash is distinct from private.audit_link(l.hash_before, l.digest, l.personal_digest) as is_broken
+        l.hash is distinct from private.audit_link(l.hash_before, l.digest, l.personal_digest, l.occurred_at) as is_broken
       from links l
       union all
       select null, null, u.event_id, u.occurred_at, u.digest, u.personal_digest, u.personal_salt, false
@@ -1122,13 +1137,12 @@ begin
     select jsonb_build_object('seq', d.seq, 'event_id', d.event_id, 'occurred_at', d.occurred_at, 'problem', p.problem)
     from digests d
     left join public.audit_events e on e.event_id = d.event_id and e.occurred_at = d.occurred_at
-    cross join private.audit_retention r
     cross join lateral (values
       (case when d.seq > d.seq_before + 1 then 'links_missing_before' end),
       -- Where links are missing, the hash of what came before is not known.
       (case when d.is_broken and d.seq = d.seq_before + 1 then 'link_broken' end),
       (case
-        when e.event_id is null then case when d.occurred_at >= r.events_since then 'event_deleted' end
+        when e.event_id is null then case when d.occurred_at >= v_since then 'event_deleted' end
         when private.audit_digest(e) <> d.digest then 'event_edited'
       end),
       (case when e.event_id is not null and case
@@ -1140,7 +1154,16 @@ begin
     order by d.seq
     limit 1000;
 
-  if v_last is distinct from nullif(v_head.seq, v_head.pruned_seq) then
+  -- No month is left that is said to be dropped, and a chain whose links were pruned begins with one of such a month.
+  if exists (select from private.audit_partitions() p where p.starts_at < v_since)
+    or v_head.pruned_seq > 0 and exists (
+      select from private.audit_chain c where c.tenant_id = p_tenant_id and c.seq = v_first and c.occurred_at >= v_since
+    )
+  then
+    return next jsonb_build_object('seq', v_first, 'problem', 'retention_differs');
+  end if;
+
+  if v_last is distinct from v_head.seq then
     return next jsonb_build_object('seq', coalesce(v_last, v_head.pruned_seq, 0) + 1, 'problem', 'tail_cut');
   elsif v_last is not null and v_head.hash is distinct from (
     select c.hash from private.audit_chain c where c.tenant_id = p_tenant_id and c.seq = v_last
@@ -1458,14 +1481,11 @@ begin
   delete from public.audit_resolutions r where r.occurred_at < v_since;
   update private.audit_heads h set pruned_seq = c.seq, pruned_hash = c.hash
   from (
-    select distinct on (c.tenant_id) c.tenant_id, c.seq, c.hash
-    from private.audit_chain c
-    where c.occurred_at < v_since
-      and not exists (
-        select from private.audit_chain k where k.tenant_id = c.tenant_id and k.seq < c.seq and k.occurred_at >= v_since
-      )
-    order by c.tenant_id, c.seq desc
-  ) c
+    select k.tenant_id, coalesce(min(k.seq) filter (where k.occurred_at >= v_since) - 1, max(k.seq)) as last_seq
+    from private.audit_chain k
+    group by k.tenant_id
+  ) l
+  join private.audit_chain c on c.tenant_id = l.tenant_id and c.seq = l.last_seq - 1
   where h.tenant_id = c.tenant_id;
   delete from private.audit_chain c using private.audit_heads h
   where h.tenant_id = c.tenant_id and c.seq <= h.pruned_seq;
@@ -2842,6 +2862,24 @@ begin
 end
 $$;
 
+-- Name: get_members(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_members(p_tenant_id uuid) RETURNS SETOF public.member
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_permission(p_tenant_id, 'member:read');
+  return query
+    select m.tenant_id, m.user_id, u.email::text, m.role, s.user_id is not null, m.created_at
+    from public.memberships m
+    join auth.users u on u.id = m.user_id
+    left join public.user_suspensions s on s.user_id = m.user_id
+    where m.tenant_id = p_tenant_id
+    order by m.role, m.created_at, m.user_id;
+end
+$$;
+
 -- Name: get_multi_tenant_stats(text, integer); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.get_multi_tenant_stats(p_period_type text, p_max_rows integer) RETURNS SETOF public.usage_summary
@@ -3233,7 +3271,10 @@ begin
 
   update public.tenant_invites i set status = 'revoked', closed_at = now()
   where i.tenant_id = p_tenant_id and i.email = v_email and i.status = 'pending';
-  perform private.require_seat(p_tenant_id, v_at);
+  perform private.require_seat(p_tenant_id, (
+    select count(*) from public.tenant_invites i
+    where i.tenant_id = p_tenant_id and i.status = 'pending' and i.expires_at > v_at
+  ));
   insert into public.tenant_invites (tenant_id, email, role, expires_at, invited_by)
   values (p_tenant_id, v_email, p_role, v_at + interval '7 days', coalesce(auth.uid(), private.api_key_id())::text)
   returning id, v_token, expires_at into v_invite;
@@ -4551,31 +4592,24 @@ begin
 end
 $$;
 
--- Name: require_seat(uuid, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+-- Name: require_seat(uuid, bigint); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.require_seat(p_tenant_id uuid, p_at timestamp with time zone) RETURNS void
+CREATE FUNCTION private.require_seat(p_tenant_id uuid, p_pending bigint) RETURNS void
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
 declare
+  v_members bigint := (select count(*) from public.memberships m where m.tenant_id = p_tenant_id);
   v_limit bigint;
-  v_taken bigint;
 begin
   select e.limit_value into v_limit
   from public.entitlements e
   where e.tenant_id = p_tenant_id and e.metric = 'team_members' and e.period = 'none' and e.per = 'tenant'
     and e.enforcement = 'hard';
-  if v_limit is null then
-    return;
-  end if;
-  select (select count(*) from public.memberships m where m.tenant_id = p_tenant_id)
-    + (select count(*) from public.tenant_invites i
-       where i.tenant_id = p_tenant_id and i.status = 'pending' and i.expires_at > p_at)
-  into v_taken;
-  if v_taken >= v_limit then
+  if v_members + p_pending >= v_limit then
     perform private.raise_error(
       403, 'seat_limit_reached',
-      format('The plan includes %s team members, and %s seats are taken by members and pending invites.', v_limit, v_taken)
+      format('Of %s team members in the plan, %s are taken and %s invited.', v_limit, v_members, p_pending)
     );
   end if;
 end
@@ -4822,7 +4856,7 @@ begin
       select * into v_head from private.audit_heads h where h.tenant_id = v_event.tenant_id;
     end if;
     v_head.seq := v_head.seq + 1;
-    v_head.hash := private.audit_link(v_head.hash, v_event.digest, v_event.personal_digest);
+    v_head.hash := private.audit_link(v_head.hash, v_event.digest, v_event.personal_digest, v_event.occurred_at);
     insert into private.audit_chain (
       tenant_id, seq, event_id, occurred_at, digest, personal_digest, personal_salt, hash
     ) values (
@@ -5857,6 +5891,17 @@ CREATE FUNCTION public.get_audit_events(tenant_id uuid DEFAULT NULL::uuid, actio
 
 COMMENT ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer) IS 'Audit events in [from_ts, to_ts), newest first, with their resolutions; the next page is before the last one''s occurred_at and event_id. `action` is an action, or how an event type begins. Needs audit:read; without a tenant, platform admins.';
 
+-- Name: get_members(uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_members(tenant_id uuid) RETURNS SETOF public.member
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.get_members($1) $_$;
+
+-- Name: FUNCTION get_members(tenant_id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_members(tenant_id uuid) IS 'The members of a tenant with their addresses, owners first. Needs member:read.';
+
 -- Name: get_multi_tenant_stats(text, integer); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.get_multi_tenant_stats(period_type text DEFAULT 'daily'::text, max_rows integer DEFAULT 100) RETURNS SETOF public.usage_summary
@@ -6244,7 +6289,7 @@ CREATE TABLE private.audit_chain (
 
 -- Name: TABLE audit_chain; Type: COMMENT; Schema: private; Owner: -
 
-COMMENT ON TABLE private.audit_chain IS 'The events of each tenant in the order of their sealing; hash covers the hash before it and both digests.';
+COMMENT ON TABLE private.audit_chain IS 'The events of each tenant in the order of their sealing; hash covers the hash before it, both digests and the time.';
 
 -- Name: COLUMN audit_chain.personal_salt; Type: COMMENT; Schema: private; Owner: -
 
@@ -7611,9 +7656,9 @@ GRANT SELECT ON TABLE public.audit_events TO service_role;
 
 REVOKE ALL ON FUNCTION private.audit_digest(p_event public.audit_events) FROM PUBLIC;
 
--- Name: FUNCTION audit_link(p_before bytea, p_digest bytea, p_personal_digest bytea); Type: ACL; Schema: private; Owner: -
+-- Name: FUNCTION audit_link(p_before bytea, p_digest bytea, p_personal_digest bytea, p_occurred_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
-REVOKE ALL ON FUNCTION private.audit_link(p_before bytea, p_digest bytea, p_personal_digest bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION private.audit_link(p_before bytea, p_digest bytea, p_personal_digest bytea, p_occurred_at timestamp with time zone) FROM PUBLIC;
 
 -- Name: FUNCTION audit_partitions(); Type: ACL; Schema: private; Owner: -
 
@@ -7890,6 +7935,12 @@ GRANT ALL ON FUNCTION private.generate_audit_report(p_tenant_id uuid, p_from tim
 REVOKE ALL ON FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer) TO authenticated;
 GRANT ALL ON FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer) TO service_role;
+
+-- Name: FUNCTION get_members(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_members(p_tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_members(p_tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.get_members(p_tenant_id uuid) TO service_role;
 
 -- Name: FUNCTION get_multi_tenant_stats(p_period_type text, p_max_rows integer); Type: ACL; Schema: private; Owner: -
 
@@ -8207,9 +8258,9 @@ REVOKE ALL ON FUNCTION private.require_platform_admin() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.require_role_within(p_own public.member_role, p_role public.member_role) FROM PUBLIC;
 
--- Name: FUNCTION require_seat(p_tenant_id uuid, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+-- Name: FUNCTION require_seat(p_tenant_id uuid, p_pending bigint); Type: ACL; Schema: private; Owner: -
 
-REVOKE ALL ON FUNCTION private.require_seat(p_tenant_id uuid, p_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION private.require_seat(p_tenant_id uuid, p_pending bigint) FROM PUBLIC;
 
 -- Name: FUNCTION reserve_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_ttl_seconds integer, p_key text, p_event jsonb); Type: ACL; Schema: private; Owner: -
 
@@ -8537,6 +8588,12 @@ GRANT ALL ON FUNCTION public.generate_audit_report(tenant_id uuid, from_ts times
 REVOKE ALL ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer) TO authenticated;
 GRANT ALL ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer) TO service_role;
+
+-- Name: FUNCTION get_members(tenant_id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_members(tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_members(tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.get_members(tenant_id uuid) TO service_role;
 
 -- Name: FUNCTION get_multi_tenant_stats(period_type text, max_rows integer); Type: ACL; Schema: public; Owner: -
 

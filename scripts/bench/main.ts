@@ -2,6 +2,7 @@ import { createConnection, type Socket } from "node:net";
 import { Argument, Command } from "commander";
 import postgres from "postgres";
 import { startDatabase } from "../stack/database.ts";
+import { benchAccess } from "./access.ts";
 import { type Comparison, render } from "./compare.ts";
 import { benchQuota } from "./quota.ts";
 import { benchRateLimiters } from "./rate_limiters.ts";
@@ -10,7 +11,7 @@ import { benchRollups } from "./usage_rollups.ts";
 
 const program = new Command("bench")
   .description("Measure side by side, in one run on one throwaway cluster whose commits wait for the disk.")
-  .addArgument(new Argument("[what]", "by default all").choices(["quota", "usage"]))
+  .addArgument(new Argument("[what]", "by default all").choices(["access", "quota", "usage"]))
   .option("--events <millions>", "size of the large history of usage; the small one is a tenth", Number, 10)
   .option("--json", "print JSON instead of tables")
   .parse();
@@ -30,14 +31,20 @@ const connect = (url: string) => {
 };
 const comparisons: Comparison[] = [];
 try {
-  if (what !== "usage") {
+  const measures = (part: string) => what === undefined || what === part;
+  if (measures("access")) {
+    const connections = Array.from({ length: 32 }, () => connect(databaseUrl));
+    comparisons.push(...(await benchAccess(connections)));
+    await Promise.all(connections.map((connection) => connection.end()));
+  }
+  if (measures("quota")) {
     const sqls = Array.from({ length: 9 }, () => connect(databaseUrl));
     const [sql, ...others] = sqls as [postgres.Sql, ...postgres.Sql[]];
     comparisons.push(...(await benchQuota(sql, others)));
     await Promise.all(sqls.map((connection) => connection.end()));
     comparisons.push(...(await benchRateLimiters(databaseUrl)));
   }
-  if (what !== "quota") {
+  if (measures("usage")) {
     // Copies of the database as it is now, so that each part has one of its own, and all are there at the same time.
     const urls = await copies(databaseUrl, ["ingest", "small", "large"]);
     const [first, second, small, large] = [urls.ingest, urls.ingest, urls.small, urls.large].map(connect) as [

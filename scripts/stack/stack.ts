@@ -6,7 +6,8 @@ import { startCron } from "./cron.ts";
 import { type DatabaseOptions, startDatabase } from "./database.ts";
 import { startFunctions } from "./functions.ts";
 import { startServer } from "./server.ts";
-import { DEFAULT_PORT, PUBLISHABLE_KEY, SECRET_KEY } from "./settings.ts";
+import { DEFAULT_PORT, PUBLISHABLE_KEY, SECRET_KEY, SIGNING_JWK } from "./settings.ts";
+import { startCourier } from "./stand_ins/courier.ts";
 import { startMailbox } from "./stand_ins/mailbox.ts";
 import { startModel } from "./stand_ins/model.ts";
 import { startWebhookSink } from "./stand_ins/webhook_sink.ts";
@@ -67,6 +68,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const { databaseUrl } = await keep(startDatabase(options));
     const api = await keep(createApi({ databaseUrl, siteUrl: gateway.url, smtpPort: mailbox.smtpPort }));
     await keep(startCron(databaseUrl));
+    await keep(startCourier(databaseUrl, mailbox.smtpPort, gateway.url));
 
     log("starting the edge functions (Deno)");
     const functions = await keep(
@@ -75,6 +77,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
           SUPABASE_URL: gateway.url,
           SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: PUBLISHABLE_KEY }),
           SUPABASE_SECRET_KEYS: JSON.stringify({ default: SECRET_KEY }),
+          METERBASE_SIGNING_JWK: JSON.stringify(SIGNING_JWK),
           OPENAI_BASE_URL: process.env.OPENAI_BASE_URL || `${model.url}/v1`,
           OPENAI_API_KEY: process.env.OPENAI_API_KEY || "local",
           CHAT_MODELS: process.env.CHAT_MODELS || "*",

@@ -81,7 +81,7 @@ create table private.audit_chain (
   primary key (tenant_id, seq),
   constraint audit_chain_event_once unique (event_id)
 );
-comment on table private.audit_chain is 'The events of each tenant in the order of their sealing; hash covers the hash before it and both digests.';
+comment on table private.audit_chain is 'The events of each tenant in the order of their sealing; hash covers the hash before it, both digests and the time.';
 comment on column private.audit_chain.personal_salt is 'Null when the personal data is erased.';
 alter table private.audit_chain enable row level security;
 
@@ -308,12 +308,16 @@ create trigger meterbase_audit_signup after insert on auth.users
 
 -- The chain ----------------------------------------------------------------------------------------------------------
 
--- The hash of a link: over the hash before it, the event's digest, and that of its personal data.
-create function private.audit_link(p_before bytea, p_digest bytea, p_personal_digest bytea) returns bytea
+-- The hash of a link: over the hash before it, the event's digest, that of its personal data, and the event's time: a link
+-- of a month that was dropped may be without its event, so nobody may make a link older.
+create function private.audit_link(p_before bytea, p_digest bytea, p_personal_digest bytea, p_occurred_at timestamptz)
+returns bytea
 language sql immutable set search_path = '' as $$
-  select sha256(coalesce(p_before, ''::bytea) || p_digest || coalesce(p_personal_digest, ''::bytea))
+  select sha256(
+    coalesce(p_before, ''::bytea) || p_digest || coalesce(p_personal_digest, ''::bytea) || timestamptz_send(p_occurred_at)
+  )
 $$;
-revoke all on function private.audit_link(bytea, bytea, bytea) from public, anon, authenticated, service_role;
+revoke all on function private.audit_link(bytea, bytea, bytea, timestamptz) from public, anon, authenticated, service_role;
 
 -- Gives up to p_max_rows events their places in the chains, and says to how many. Passes take turns; an event whose
 -- transaction is still open is not seen yet and comes later.
@@ -339,7 +343,7 @@ begin
       select * into v_head from private.audit_heads h where h.tenant_id = v_event.tenant_id;
     end if;
     v_head.seq := v_head.seq + 1;
-    v_head.hash := private.audit_link(v_head.hash, v_event.digest, v_event.personal_digest);
+    v_head.hash := private.audit_link(v_head.hash, v_event.digest, v_event.personal_digest, v_event.occurred_at);
     insert into private.audit_chain (
       tenant_id, seq, event_id, occurred_at, digest, personal_digest, personal_salt, hash
     ) values (

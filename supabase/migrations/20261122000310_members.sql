@@ -11,6 +11,9 @@ set lock_timeout = '5s';
 set statement_timeout = '60s';
 
 create type public.invite_status as enum ('pending', 'accepted', 'rejected', 'revoked');
+create type public.member as (
+  tenant_id uuid, user_id uuid, email text, role public.member_role, is_suspended boolean, created_at timestamptz
+);
 create type public.created_invite as (invite_id uuid, token text, expires_at timestamptz);
 
 create table public.tenant_invites (
@@ -119,6 +122,28 @@ revoke all on function private.membership_of(uuid, uuid) from public, anon, auth
 
 -- Members ------------------------------------------------------------------------------------------------------------
 
+create function private.get_members(p_tenant_id uuid) returns setof public.member
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  perform private.require_permission(p_tenant_id, 'member:read');
+  return query
+    select m.tenant_id, m.user_id, u.email::text, m.role, s.user_id is not null, m.created_at
+    from public.memberships m
+    join auth.users u on u.id = m.user_id
+    left join public.user_suspensions s on s.user_id = m.user_id
+    where m.tenant_id = p_tenant_id
+    order by m.role, m.created_at, m.user_id;
+end
+$$;
+revoke all on function private.get_members(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.get_members(uuid) to authenticated, service_role;
+
+create function public.get_members(tenant_id uuid) returns setof public.member
+language sql stable security invoker set search_path = '' as $$ select * from private.get_members($1) $$;
+comment on function public.get_members(uuid) is 'The members of a tenant with their addresses, owners first. Needs member:read.';
+revoke all on function public.get_members(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.get_members(uuid) to authenticated, service_role;
+
 create function private.update_member_role(p_tenant_id uuid, p_user_id uuid, p_role public.member_role)
 returns public.memberships
 language plpgsql volatile security definer set search_path = '' as $$
@@ -201,33 +226,26 @@ grant execute on function public.transfer_ownership(uuid, uuid) to authenticated
 
 -- Invites ------------------------------------------------------------------------------------------------------------
 
--- PT403 when no seat is left for one more. The tenant's row is locked.
-create function private.require_seat(p_tenant_id uuid, p_at timestamptz) returns void
+-- PT403 when members and p_pending invites have taken every seat. The tenant's row is locked.
+create function private.require_seat(p_tenant_id uuid, p_pending bigint) returns void
 language plpgsql stable security definer set search_path = '' as $$
 declare
+  v_members bigint := (select count(*) from public.memberships m where m.tenant_id = p_tenant_id);
   v_limit bigint;
-  v_taken bigint;
 begin
   select e.limit_value into v_limit
   from public.entitlements e
   where e.tenant_id = p_tenant_id and e.metric = 'team_members' and e.period = 'none' and e.per = 'tenant'
     and e.enforcement = 'hard';
-  if v_limit is null then
-    return;
-  end if;
-  select (select count(*) from public.memberships m where m.tenant_id = p_tenant_id)
-    + (select count(*) from public.tenant_invites i
-       where i.tenant_id = p_tenant_id and i.status = 'pending' and i.expires_at > p_at)
-  into v_taken;
-  if v_taken >= v_limit then
+  if v_members + p_pending >= v_limit then
     perform private.raise_error(
       403, 'seat_limit_reached',
-      format('The plan includes %s team members, and %s seats are taken by members and pending invites.', v_limit, v_taken)
+      format('Of %s team members in the plan, %s are taken and %s invited.', v_limit, v_members, p_pending)
     );
   end if;
 end
 $$;
-revoke all on function private.require_seat(uuid, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function private.require_seat(uuid, bigint) from public, anon, authenticated, service_role;
 
 -- A new invite of an address replaces the pending one.
 create function private.invite_member(p_tenant_id uuid, p_email text, p_role public.member_role)
@@ -254,7 +272,10 @@ begin
 
   update public.tenant_invites i set status = 'revoked', closed_at = now()
   where i.tenant_id = p_tenant_id and i.email = v_email and i.status = 'pending';
-  perform private.require_seat(p_tenant_id, v_at);
+  perform private.require_seat(p_tenant_id, (
+    select count(*) from public.tenant_invites i
+    where i.tenant_id = p_tenant_id and i.status = 'pending' and i.expires_at > v_at
+  ));
   insert into public.tenant_invites (tenant_id, email, role, expires_at, invited_by)
   values (p_tenant_id, v_email, p_role, v_at + interval '7 days', coalesce(auth.uid(), private.api_key_id())::text)
   returning id, v_token, expires_at into v_invite;
@@ -352,9 +373,9 @@ declare
   v_invite public.tenant_invites := private.answerable_invite(p_token);
   v_membership public.memberships;
 begin
-  -- Its own seat is free for it from here on.
+  -- Where the plan has fewer seats than when it invited, who comes first has them.
+  perform private.require_seat(v_invite.tenant_id, 0);
   update public.tenant_invites i set status = 'accepted', closed_at = now() where i.id = v_invite.id;
-  perform private.require_seat(v_invite.tenant_id, private.tenant_now(v_invite.tenant_id));
   insert into public.memberships (tenant_id, user_id, role)
   values (v_invite.tenant_id, auth.uid(), v_invite.role)
   on conflict do nothing

@@ -275,10 +275,12 @@ create function private.audit_problems(p_tenant_id uuid) returns setof jsonb
 language plpgsql stable security definer set search_path = '' as $$
 declare
   v_head private.audit_heads;
+  v_since timestamptz := coalesce((select r.events_since from private.audit_retention r), '-infinity');
+  v_first bigint;
   v_last bigint;
 begin
   select * into v_head from private.audit_heads h where h.tenant_id = p_tenant_id;
-  select max(c.seq) into v_last from private.audit_chain c where c.tenant_id = p_tenant_id;
+  select min(c.seq), max(c.seq) into v_first, v_last from private.audit_chain c where c.tenant_id = p_tenant_id;
 
   return query
     with links as (
@@ -290,7 +292,7 @@ begin
       window in_order as (order by c.seq)
     ), digests as (
       select l.seq, l.seq_before, l.event_id, l.occurred_at, l.digest, l.personal_digest, l.personal_salt,
-        l.hash is distinct from private.audit_link(l.hash_before, l.digest, l.personal_digest) as is_broken
+        l.hash is distinct from private.audit_link(l.hash_before, l.digest, l.personal_digest, l.occurred_at) as is_broken
       from links l
       union all
       select null, null, u.event_id, u.occurred_at, u.digest, u.personal_digest, u.personal_salt, false
@@ -300,13 +302,12 @@ begin
     select jsonb_build_object('seq', d.seq, 'event_id', d.event_id, 'occurred_at', d.occurred_at, 'problem', p.problem)
     from digests d
     left join public.audit_events e on e.event_id = d.event_id and e.occurred_at = d.occurred_at
-    cross join private.audit_retention r
     cross join lateral (values
       (case when d.seq > d.seq_before + 1 then 'links_missing_before' end),
       -- Where links are missing, the hash of what came before is not known.
       (case when d.is_broken and d.seq = d.seq_before + 1 then 'link_broken' end),
       (case
-        when e.event_id is null then case when d.occurred_at >= r.events_since then 'event_deleted' end
+        when e.event_id is null then case when d.occurred_at >= v_since then 'event_deleted' end
         when private.audit_digest(e) <> d.digest then 'event_edited'
       end),
       (case when e.event_id is not null and case
@@ -318,7 +319,16 @@ begin
     order by d.seq
     limit 1000;
 
-  if v_last is distinct from nullif(v_head.seq, v_head.pruned_seq) then
+  -- No month is left that is said to be dropped, and a chain whose links were pruned begins with one of such a month.
+  if exists (select from private.audit_partitions() p where p.starts_at < v_since)
+    or v_head.pruned_seq > 0 and exists (
+      select from private.audit_chain c where c.tenant_id = p_tenant_id and c.seq = v_first and c.occurred_at >= v_since
+    )
+  then
+    return next jsonb_build_object('seq', v_first, 'problem', 'retention_differs');
+  end if;
+
+  if v_last is distinct from v_head.seq then
     return next jsonb_build_object('seq', coalesce(v_last, v_head.pruned_seq, 0) + 1, 'problem', 'tail_cut');
   elsif v_last is not null and v_head.hash is distinct from (
     select c.hash from private.audit_chain c where c.tenant_id = p_tenant_id and c.seq = v_last
@@ -477,7 +487,7 @@ begin
     update public.audit_events e set ip_address = null, user_agent = null, personal = null
     where (
         e.actor_id = p_user_id::text
-        or e.entity_id = p_user_id::text and e.entity_type = 'user'
+        or e.entity_id = p_user_id::text and e.entity_type = 'user' and e.personal is not null -- the address is the actor's
         or lower(e.personal ->> 'email') = any (v_emails)
       )
       and num_nonnulls(e.ip_address, e.user_agent, e.personal) > 0
@@ -512,7 +522,7 @@ begin
   return query
     select p.name, p.starts_at, (p.starts_at at time zone 'UTC' + interval '1 month') at time zone 'UTC'
     from (
-      select c.relname, to_date(right(c.relname, 8), 'YYYY"m"MM')::timestamp at time zone 'UTC'
+      select c.relname, to_date(right(c.relname, 7), 'YYYY"m"MM')::timestamp at time zone 'UTC'
       from pg_catalog.pg_inherits i
       join pg_catalog.pg_class c on c.oid = i.inhrelid
       where i.inhparent = 'public.audit_events'::regclass
@@ -522,8 +532,8 @@ end
 $$;
 revoke all on function private.audit_partitions() from public, anon, authenticated, service_role;
 
--- Drops the months that ended longer than p_keep ago, and says how many. A chain then begins after its first links, whose
--- last hash stays with its head.
+-- Drops the months that ended longer than p_keep ago, and says how many. A chain then begins with the last of the links
+-- that lost their events, which shows that they were so old; the hash before it stays with the head.
 create function private.cleanup_old_audit_events(p_keep interval default '2 years') returns int
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -549,14 +559,11 @@ begin
   delete from public.audit_resolutions r where r.occurred_at < v_since;
   update private.audit_heads h set pruned_seq = c.seq, pruned_hash = c.hash
   from (
-    select distinct on (c.tenant_id) c.tenant_id, c.seq, c.hash
-    from private.audit_chain c
-    where c.occurred_at < v_since
-      and not exists (
-        select from private.audit_chain k where k.tenant_id = c.tenant_id and k.seq < c.seq and k.occurred_at >= v_since
-      )
-    order by c.tenant_id, c.seq desc
-  ) c
+    select k.tenant_id, coalesce(min(k.seq) filter (where k.occurred_at >= v_since) - 1, max(k.seq)) as last_seq
+    from private.audit_chain k
+    group by k.tenant_id
+  ) l
+  join private.audit_chain c on c.tenant_id = l.tenant_id and c.seq = l.last_seq - 1
   where h.tenant_id = c.tenant_id;
   delete from private.audit_chain c using private.audit_heads h
   where h.tenant_id = c.tenant_id and c.seq <= h.pruned_seq;

@@ -10,6 +10,7 @@ export const anon = supabaseClient(url, publishableKey);
 
 export interface Person {
   id: string;
+  email: string;
   token: string;
   client: Client;
 }
@@ -17,10 +18,10 @@ export interface Person {
 /** Somebody who has just signed up through Auth. */
 export async function signUp(): Promise<Person> {
   const client = supabaseClient(url, publishableKey);
-  const credentials = { email: `${randomUUID()}@example.com`, password: "correct horse battery staple" };
-  const { data, error } = await client.auth.signUp(credentials);
+  const email = `${randomUUID()}@example.com`;
+  const { data, error } = await client.auth.signUp({ email, password: "correct horse battery staple" });
   if (error || !data.session || !data.user) throw new Error(`sign-up: ${error?.message ?? "no session"}`);
-  return { id: data.user.id, token: data.session.access_token, client };
+  return { id: data.user.id, email, token: data.session.access_token, client };
 }
 
 export type Tenant = Database["public"]["Tables"]["tenants"]["Row"];
@@ -35,16 +36,24 @@ export async function createTenant(client: Client, plan = "trial"): Promise<Tena
   return data;
 }
 
-/** `POST /functions/v1/chat` as the bearer of a token. */
-export function chat(token: string | null, body: object, signal?: AbortSignal): Promise<Response> {
-  return fetch(`${url}/functions/v1/chat`, {
-    method: "POST",
+/** A request to an edge function as the bearer of an access token or an API key. */
+export function callFunction(
+  path: string,
+  token: string | null,
+  { method = "GET", body, signal }: { method?: string; body?: object; signal?: AbortSignal | undefined } = {},
+): Promise<Response> {
+  return fetch(`${url}/functions/v1/${path}`, {
+    method,
     headers: {
       apikey: publishableKey,
-      "content-type": "application/json",
+      ...(body && { "content-type": "application/json" }),
       ...(token && { authorization: `Bearer ${token}` }),
     },
-    body: JSON.stringify(body),
+    ...(body && { body: JSON.stringify(body) }),
     ...(signal && { signal }),
   });
 }
+
+/** `POST /functions/v1/chat` as the bearer of an access token or an API key. */
+export const chat = (token: string | null, body: object, signal?: AbortSignal) =>
+  callFunction("chat", token, { method: "POST", body, signal });

@@ -21,7 +21,7 @@ export interface Starter {
 const starters: Starter[] = [];
 
 /** Waits until the assertion holds. */
-export const eventually = (assertion: () => unknown, timeout = 20_000, interval = 20) =>
+export const eventually = <T>(assertion: () => T | Promise<T>, timeout = 20_000, interval = 20): Promise<T> =>
   vi.waitFor(assertion, { timeout, interval });
 
 /** Starts one in the checkout, or in another folder that holds the same. */

@@ -4,21 +4,48 @@ import { ApiError } from "./http.ts";
 /** Calls a database function and returns what it answers; throws an ApiError when it refuses. */
 export type Rpc = (name: string, args: Record<string, unknown>) => Promise<unknown>;
 
-/**
- * Calls as the bearer of `token`, under row level security, or as `anon` without one. The data API checks the
- * token's signature, so a forged one is refused at the first call.
- */
-export function createRpc(url: string, publishableKey: string, token: string | null): Rpc {
-  const client = createClient(url, publishableKey, {
+/** The rows of a table that the caller may see and whose columns have these values, in the order of a column. */
+export type Rows = (table: string, match: Record<string, string>, order: string) => Promise<unknown>;
+
+export interface DataApi {
+  rpc: Rpc;
+  rows: Rows;
+}
+
+export interface Connection {
+  url: string;
+  /** A publishable or secret key of the project. */
+  key: string;
+  /** Asked before each call; without one, calls are made as the key alone. */
+  token?: () => Promise<string>;
+  /** Sent with each call. */
+  headers?: Record<string, string>;
+}
+
+/** The data API as the bearer of a token, under row level security. It checks the token's signature. */
+export function connect({ url, key, token, headers = {} }: Connection): DataApi {
+  const client = createClient(url, key, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-    ...(token && { global: { headers: { authorization: `Bearer ${token}` } } }),
+    global: { headers },
+    ...(token && { accessToken: token }),
   });
-  return async (name, args) => {
-    const { data, error, status } = await client.rpc(name, args);
-    if (!error) return data;
-    if (status === 401) throw new ApiError(401, "unauthorized", "The access token is not valid.");
-    const reason = /^PT\d{3}$/.test(error.code) ? error.hint : error.code; // other hints are sentences of Postgres
-    if (status >= 400 && status < 500) throw new ApiError(status, reason, error.message);
-    throw new ApiError(503, "database_unavailable", "The database cannot be reached; try again.");
+  return {
+    rpc: async (name, args) => answerOf(await client.rpc(name, args)),
+    rows: async (table, match, order) =>
+      answerOf(await client.from(table).select("*").match(match).order(order)),
   };
+}
+
+interface Answer {
+  data: unknown;
+  error: { code: string; hint: string; message: string } | null;
+  status: number;
+}
+
+function answerOf({ data, error, status }: Answer): unknown {
+  if (!error) return data;
+  if (status === 401) throw new ApiError(401, "unauthorized", "The access token is not valid.");
+  const reason = /^PT\d{3}$/.test(error.code) ? error.hint : error.code; // other hints are sentences of Postgres
+  if (status >= 400 && status < 500) throw new ApiError(status, reason, error.message);
+  throw new ApiError(503, "database_unavailable", "The database cannot be reached; try again.");
 }

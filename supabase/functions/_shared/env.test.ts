@@ -1,24 +1,37 @@
 import assert from "node:assert/strict";
 import { ChatEnv, ProjectEnv } from "./env.ts";
 
-const keys = JSON.stringify({ default: "sb_publishable_x" });
+const project = {
+  SUPABASE_URL: "http://127.0.0.1:54321",
+  SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: "sb_publishable_x" }),
+  SUPABASE_SECRET_KEYS: JSON.stringify({ default: "sb_secret_x" }),
+};
 
-Deno.test("ProjectEnv takes the default publishable key out of its JSON", () => {
-  const env = { SUPABASE_URL: "http://127.0.0.1:54321", SUPABASE_PUBLISHABLE_KEYS: keys };
-  assert.deepEqual(ProjectEnv.parse(env), {
+Deno.test("ProjectEnv takes the default keys out of their JSON", () => {
+  assert.deepEqual(ProjectEnv.parse(project), {
     url: "http://127.0.0.1:54321",
     publishableKey: "sb_publishable_x",
+    secretKey: "sb_secret_x",
+    signingJwk: null,
   });
 });
 
+Deno.test("ProjectEnv reads the signing key", () => {
+  const jwk = { kty: "oct", k: "c2VjcmV0", alg: "HS256" };
+  const { signingJwk } = ProjectEnv.parse({ ...project, METERBASE_SIGNING_JWK: JSON.stringify(jwk) });
+  assert.deepEqual(signingJwk, jwk);
+});
+
 for (const [problem, env] of Object.entries({
-  "no URL": { SUPABASE_PUBLISHABLE_KEYS: keys },
-  "a URL that is none": { SUPABASE_URL: "nowhere", SUPABASE_PUBLISHABLE_KEYS: keys },
-  "keys that are not JSON": { SUPABASE_URL: "http://x.test", SUPABASE_PUBLISHABLE_KEYS: "sb_publishable_x" },
-  "keys without a default": { SUPABASE_URL: "http://x.test", SUPABASE_PUBLISHABLE_KEYS: "{}" },
+  "no URL": { SUPABASE_URL: undefined },
+  "a URL that is none": { SUPABASE_URL: "nowhere" },
+  "keys that are not JSON": { SUPABASE_PUBLISHABLE_KEYS: "sb_publishable_x" },
+  "keys without a default": { SUPABASE_PUBLISHABLE_KEYS: "{}" },
+  "no secret key": { SUPABASE_SECRET_KEYS: undefined },
+  "a signing key of another kind": { METERBASE_SIGNING_JWK: JSON.stringify({ kty: "RSA" }) },
 })) {
   Deno.test(`ProjectEnv refuses ${problem}`, () => {
-    assert.throws(() => ProjectEnv.parse(env));
+    assert.throws(() => ProjectEnv.parse({ ...project, ...env }));
   });
 }
 

@@ -5,10 +5,34 @@ const keys = z
   .transform((text) => JSON.parse(text) as unknown)
   .pipe(z.object({ default: z.string() }));
 
-/** How a function reaches its project: what the hosted edge runtime sets for every function. */
+const jwk = z
+  .string()
+  .transform((text) => JSON.parse(text) as unknown)
+  .pipe(z.looseObject({ kty: z.enum(["oct", "EC"]) }));
+
+/**
+ * How a function reaches its project: what the hosted edge runtime sets for every function, and the key that tokens for API
+ * keys are signed with.
+ */
 export const ProjectEnv = z
-  .object({ SUPABASE_URL: z.url(), SUPABASE_PUBLISHABLE_KEYS: keys })
-  .transform((env) => ({ url: env.SUPABASE_URL, publishableKey: env.SUPABASE_PUBLISHABLE_KEYS.default }));
+  .object({
+    SUPABASE_URL: z.url(),
+    SUPABASE_PUBLISHABLE_KEYS: keys,
+    SUPABASE_SECRET_KEYS: keys,
+    METERBASE_SIGNING_JWK: jwk.optional(),
+  })
+  .transform((env) => ({
+    url: env.SUPABASE_URL,
+    publishableKey: env.SUPABASE_PUBLISHABLE_KEYS.default,
+    secretKey: env.SUPABASE_SECRET_KEYS.default,
+    /** Null: the project has no API keys. */
+    signingJwk: env.METERBASE_SIGNING_JWK ?? null,
+  }));
+export type Project = z.infer<typeof ProjectEnv>;
+
+/** The environment, in which what is empty is not set. */
+export const readEnv = () =>
+  Object.fromEntries(Object.entries(Deno.env.toObject()).filter(([, value]) => value !== ""));
 
 /** The model behind `chat`. */
 export const ChatEnv = z

@@ -1,3 +1,5 @@
+import type { z } from "zod";
+
 /** What every function answers with when it cannot do what was asked: `{ error: { code, message, hint? } }`. */
 export class ApiError extends Error {
   readonly status: number;
@@ -21,7 +23,7 @@ export class ApiError extends Error {
 export const corsHeaders = {
   "access-control-allow-origin": "*",
   "access-control-allow-headers": "authorization, apikey, content-type, x-client-info",
-  "access-control-allow-methods": "GET, POST, OPTIONS",
+  "access-control-allow-methods": "GET, POST, PATCH, DELETE, OPTIONS",
   "access-control-expose-headers": "retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset",
 };
 
@@ -48,6 +50,22 @@ export function bearerToken(request: Request): string {
   const token = /^Bearer\s+(\S+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
   if (!token) throw new ApiError(401, "unauthorized", "Send a user's access token as Authorization: Bearer.");
   return token;
+}
+
+/** What has the form that is asked for; 400 `invalid_request`, with the first fault, for all else. */
+export function parse<T extends z.ZodType>(schema: T, value: unknown): z.infer<T> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new ApiError(400, "invalid_request", `${issue?.path.join(".") || "body"}: ${issue?.message}`);
+}
+
+/** The same of a request's body, which is JSON. */
+export async function readBody<T extends z.ZodType>(request: Request, schema: T): Promise<z.infer<T>> {
+  const json: unknown = await request.json().catch(() => {
+    throw new ApiError(400, "invalid_json", "The body is not JSON.");
+  });
+  return parse(schema, json);
 }
 
 /** One line of JSON on the function's log. */

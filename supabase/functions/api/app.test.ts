@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { withErrors } from "../_shared/http.ts";
+import type { Rpc } from "../_shared/database.ts";
+import { bearerToken, withErrors } from "../_shared/http.ts";
 import { createApi } from "./app.ts";
 
 const TENANT = "018f0000-0000-7000-8000-000000000001";
@@ -24,14 +25,29 @@ async function send(
 ) {
   const asked: unknown[] = [];
   const app = createApi({
-    rpc: (token) => (name, args) => {
-      asked.push([token, name, args.tenant_id]);
-      if (name === "get_rate_limit_usage") {
-        return Promise.resolve(tenants.filter((t) => !args.tenant_id || t.tenant_id === args.tenant_id));
-      }
-      const resets_at = "2026-03-02T00:00:00+00:00";
-      const common = { allowed, metric: "api_calls", period: "day", limit_value: 1000, used: 13, resets_at };
-      return Promise.resolve([{ ...common, remaining: 987, reason: null, decision_id: null }]);
+    identify: async (request) => {
+      const token = bearerToken(request);
+      const rpc: Rpc = (name, args) => {
+        asked.push([token, name, args.tenant_id]);
+        if (name === "get_rate_limit_usage") {
+          return Promise.resolve(tenants.filter((t) => !args.tenant_id || t.tenant_id === args.tenant_id));
+        }
+        const resets_at = "2026-03-02T00:00:00+00:00";
+        const common = {
+          allowed,
+          metric: "api_calls",
+          period: "day",
+          limit_value: 1000,
+          used: 13,
+          resets_at,
+        };
+        return Promise.resolve([{ ...common, remaining: 987, reason: null, decision_id: null }]);
+      };
+      return {
+        rpc,
+        rows: () => assert.fail("reads no table"),
+        tenantId: token === "api-key" ? OTHER : null,
+      };
     },
     now: () => new Date("2026-03-01T23:59:00Z"),
   });
@@ -74,6 +90,15 @@ Deno.test("whoever has one tenant need not name it", async () => {
   assert.deepEqual(asked.slice(1), [
     ["user-token", "count_request", TENANT],
     ["user-token", "get_rate_limit_usage", TENANT],
+  ]);
+});
+
+Deno.test("an API key has the tenant that it is of", async () => {
+  const init = { headers: { authorization: "Bearer api-key" } };
+  const { asked } = await send("/rate-limit/usage", { tenants: [row(TENANT), row(OTHER)], init });
+  assert.deepEqual(asked, [
+    ["api-key", "count_request", OTHER],
+    ["api-key", "get_rate_limit_usage", OTHER],
   ]);
 });
 

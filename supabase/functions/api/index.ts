@@ -1,12 +1,9 @@
-import { createRpc } from "../_shared/database.ts";
-import { ProjectEnv } from "../_shared/env.ts";
+import { projectCallers } from "../_shared/caller.ts";
+import { ProjectEnv, readEnv } from "../_shared/env.ts";
 import { withErrors } from "../_shared/http.ts";
 import { createApi } from "./app.ts";
 
-const project = ProjectEnv.parse(Deno.env.toObject());
-const app = createApi({
-  rpc: (token) => createRpc(project.url, project.publishableKey, token),
-  now: () => new Date(),
-});
+const { identify } = projectCallers(ProjectEnv.parse(readEnv()));
+const app = createApi({ identify, now: () => new Date() });
 
 export default { fetch: withErrors(async (request) => app.fetch(request)) };

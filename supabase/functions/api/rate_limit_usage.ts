@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Caller } from "../_shared/caller.ts";
 import type { Rpc } from "../_shared/database.ts";
 import { ApiError } from "../_shared/http.ts";
 
@@ -25,13 +26,14 @@ async function rateLimitUsage(rpc: Rpc, args: { tenant_id?: string }) {
   return z.array(RateLimitUsage).parse(await rpc("get_rate_limit_usage", args));
 }
 
-/** The tenant that a request names, else the only one that its caller has. */
-export async function resolveTenant(rpc: Rpc, named: string | undefined): Promise<string> {
+/** The tenant that a request names, else that of its API key, or the only one that its user has. */
+export async function resolveTenant(caller: Caller, named: string | undefined): Promise<string> {
   if (named !== undefined) {
     if (z.uuid().safeParse(named).success) return named;
     throw new ApiError(400, "invalid_request", "tenant_id: Invalid UUID");
   }
-  const [first, ...others] = await rateLimitUsage(rpc, {});
+  if (caller.tenantId) return caller.tenantId;
+  const [first, ...others] = await rateLimitUsage(caller.rpc, {});
   if (!first) throw new ApiError(404, "tenant_not_found", "You belong to no tenant.");
   if (others.length === 0) return first.tenant_id;
   throw new ApiError(400, "tenant_required", "You belong to several tenants: name one as ?tenant_id=.");

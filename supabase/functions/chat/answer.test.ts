@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { ApiError } from "../_shared/http.ts";
 import type { Model, Usage } from "./model.ts";
 import {
+  type Answered,
   assertError,
   CLOSE,
   chat,
@@ -44,6 +45,38 @@ Deno.test("charges an estimate when the model reports no usage", async () => {
   const usage = { prompt_tokens: 6, completion_tokens: 2, total_tokens: 8 };
   assert.equal(settlement(answered).tokens, 8);
   assert.deepEqual(((await answered.response.json()) as { usage: Usage }).usage, usage);
+});
+
+/** What the audit was told. */
+const told = ({ calls }: Answered) =>
+  calls
+    .filter(({ question }) => question === "log_audit_event")
+    .map(({ token, args: { event_type, entity_id, result, metadata } }) => [
+      ...[token, event_type, entity_id, result, metadata],
+    ]);
+
+Deno.test("tells the audit what came and what was sent, as the caller, without the words", async () => {
+  assert.deepEqual(told(await chat({ body: { session_id: "session" } })), [
+    ["user-token", "chat_message_received", "session", undefined, { message_length: 5, model: "small" }],
+    [
+      ...["user-token", "chat_response_sent", "session", "success"],
+      { tokens: 10, status: 200, response_time_ms: 1_500 },
+    ],
+  ]);
+});
+
+Deno.test("tells the audit of a model that fails, and nothing of what was refused", async () => {
+  const failed = await chat({ model: saying(["Hi"], new Error("Down")), body: { session_id: "session" } });
+  assert.deepEqual(told(failed).at(-1), [
+    ...["user-token", "api_error", "session", "failure"],
+    { endpoint: "chat", status: 502, response_time_ms: 1_500 },
+  ]);
+  assert.deepEqual(told(await chat({ answers: { "reserve_quota tokens": [denial("tokens")] } })), []);
+});
+
+Deno.test("answers although the audit cannot be told", async () => {
+  const { response } = await chat({ answers: { log_audit_event: new ApiError(503, "x", "Down.") } });
+  assert.equal(response.status, 200);
 });
 
 Deno.test("settles without the user's token: a long answer outlives it", async () => {

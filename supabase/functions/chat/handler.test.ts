@@ -131,7 +131,7 @@ Deno.test("a pre-flight request needs no token", async () => {
 for (const [problem, setting, code] of [
   ["a body that is not JSON", { init: { body: "{" } }, "invalid_json"],
   ["a body that is no object", { init: { body: "[]" } }, "invalid_request"],
-  ["no tenant", { body: { tenant_id: undefined } }, "invalid_request"],
+  ["no tenant of a user", { body: { tenant_id: undefined } }, "tenant_required"],
   ["a tenant that is no UUID", { body: { tenant_id: "mine" } }, "invalid_request"],
   ["neither message nor messages", { body: { message: undefined } }, "invalid_request"],
   ["both message and messages", { body: { messages: [{ role: "user", content: "Hi" }] } }, "invalid_request"],
@@ -150,6 +150,16 @@ for (const [problem, setting, code] of [
     assert.deepEqual(answered.steps, []);
   });
 }
+
+Deno.test("an API key implies its tenant", async () => {
+  const init = { headers: { authorization: "Bearer api-key" } };
+  const { response, calls } = await chat({ body: { tenant_id: undefined }, init });
+  assert.equal(response.status, 200);
+  assert.deepEqual(
+    calls.filter(({ args }) => "tenant_id" in args).map(({ token, args }) => [token, args.tenant_id]),
+    Array(5).fill(["api-key", TENANT]),
+  );
+});
 
 // The answer -----------------------------------------------------------------------------------------------------
 

@@ -1,15 +1,17 @@
 import { z } from "zod";
+import type { Identify } from "../_shared/caller.ts";
 import type { Rpc } from "../_shared/database.ts";
-import { ApiError, bearerToken } from "../_shared/http.ts";
+import { ApiError, readBody } from "../_shared/http.ts";
 import { quotaExceeded } from "../_shared/quota.ts";
 import { rateLimited } from "../_shared/rate_limit.ts";
 import { answer, type ChatAnswer } from "./answer.ts";
 import { MeteredCall } from "./metered_call.ts";
-import { estimatePrompt, type Message, type Model } from "./model.ts";
+import type { Message, Model } from "./model.ts";
 
 export interface ChatDeps {
-  /** Calls the database as the bearer of a token, or as nobody. */
-  rpc: (token: string | null) => Rpc;
+  identify: Identify;
+  /** Calls the database as nobody. */
+  nobody: Rpc;
   model: Model;
   settings: {
     model: string;
@@ -33,7 +35,7 @@ const text = (max: number) =>
 const content = text(100_000);
 const ChatBody = z
   .object({
-    tenant_id: z.uuid(),
+    tenant_id: z.uuid().optional(),
     message: content.optional(),
     messages: z
       .array(z.object({ role: z.enum(["system", "user", "assistant"]), content }))
@@ -56,18 +58,20 @@ const ChatBody = z
  */
 export async function handleChat(request: Request, deps: ChatDeps): Promise<Response> {
   if (request.method !== "POST") throw new ApiError(405, "method_not_allowed", "Send a POST request.");
-  const rpc = deps.rpc(bearerToken(request));
-  const body = await parseBody(request);
+  const caller = await deps.identify(request);
+  const body = await readBody(request, ChatBody);
+  const tenantId = body.tenant_id ?? caller.tenantId;
+  if (!tenantId) throw new ApiError(400, "tenant_required", "Say which tenant: tenant_id.");
   const model = body.model ?? deps.settings.model;
   if (!deps.settings.models.includes(model) && !deps.settings.models.includes("*")) {
     throw new ApiError(400, "model_not_allowed", `The model "${model}" is not offered here.`);
   }
   const messages: Message[] = body.messages ?? [{ role: "user", content: body.message ?? "" }];
-  const call = new MeteredCall(deps, rpc, { ...body, model });
-  const limit = { rpc, tenantId: body.tenant_id, now: deps.now, onDenial: () => call.recordDenial() };
+  const call = new MeteredCall(deps, caller.rpc, { ...body, tenant_id: tenantId, model });
+  const limit = { rpc: caller.rpc, tenantId, now: deps.now, onDenial: () => call.recordDenial() };
 
   return rateLimited(limit, async () => {
-    const denial = await call.admit(estimatePrompt(messages));
+    const denial = await call.admit(messages);
     if (denial) return quotaExceeded(denial, deps.now());
     const left = new AbortController();
     const reader = AbortSignal.any([request.signal, left.signal]);
@@ -110,16 +114,4 @@ async function streamed(
   return new Response(events, {
     headers: { "content-type": "text/event-stream", "cache-control": "no-cache" },
   });
-}
-
-type ChatBody = z.infer<typeof ChatBody>;
-
-async function parseBody(request: Request): Promise<ChatBody> {
-  const json: unknown = await request.json().catch(() => {
-    throw new ApiError(400, "invalid_json", "The body is not JSON.");
-  });
-  const parsed = ChatBody.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new ApiError(400, "invalid_request", `${issue?.path.join(".") || "body"}: ${issue?.message}`);
 }

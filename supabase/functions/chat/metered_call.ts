@@ -1,13 +1,14 @@
 import type { Rpc } from "../_shared/database.ts";
 import { ApiError, log } from "../_shared/http.ts";
 import { type Decision, extend, reserve, type Settlement, settle } from "../_shared/quota.ts";
-import type { Usage } from "./model.ts";
+import { estimatePrompt, type Message, type Usage } from "./model.ts";
 
 /** Longer than an edge function lives, so that only a call which has died is swept. */
 const TTL_SECONDS = 600;
 
 export interface MeteredCallDeps {
-  rpc: (token: string | null) => Rpc;
+  /** Calls the database as nobody: settling needs no more than the reservations' ids. */
+  nobody: Rpc;
   settings: { estimatedTokens: number };
   now: () => Date;
   newId: () => string;
@@ -32,6 +33,8 @@ export class MeteredCall {
   #message: string | null = null;
   #tokens: string | null = null;
   #held = 0;
+  /** What is being told to the audit. */
+  #told: Promise<void>[] = [];
 
   constructor(deps: MeteredCallDeps, rpc: Rpc, request: MeteredRequest) {
     this.#deps = deps;
@@ -43,9 +46,9 @@ export class MeteredCall {
   }
 
   /** Holds a message, and the tokens of the prompt and of a first step of the answer: all of it, or none when a limit denies. */
-  async admit(promptTokens: number): Promise<Decision | null> {
+  async admit(messages: Message[]): Promise<Decision | null> {
     const tenantId = this.#request.tenant_id;
-    const amount = promptTokens + this.#deps.settings.estimatedTokens;
+    const amount = estimatePrompt(messages) + this.#deps.settings.estimatedTokens;
     const message = await reserve(this.#rpc, tenantId, "chat_messages", 1, { ttlSeconds: TTL_SECONDS });
     if (!message.allowed) return this.#deny(message);
     this.#message = message.reservation_id;
@@ -57,6 +60,9 @@ export class MeteredCall {
     if (!tokens.allowed) return this.#deny(tokens);
     this.#tokens = tokens.reservation_id;
     this.#held = amount;
+    this.#tell("chat_message_received", {
+      metadata: { message_length: messages.at(-1)?.content.length, model: this.#request.model },
+    });
     return null;
   }
 
@@ -69,7 +75,7 @@ export class MeteredCall {
     const amount = Math.ceil((tokens - this.#held) / step) * step;
     if (amount <= 0) return "held";
     try {
-      const extension = await extend(this.#deps.rpc(null), this.#tokens ?? "", amount);
+      const extension = await extend(this.#deps.nobody, this.#tokens ?? "", amount);
       if (!extension.allowed) return "quota_exceeded";
       this.#held += amount;
       return "held";
@@ -81,11 +87,21 @@ export class MeteredCall {
 
   /** Charges the message and the tokens used; returns where the tokens stand. */
   settle(usage: Usage, status: number): Promise<Decision | null> {
+    this.#tell("chat_response_sent", {
+      result: status === 200 ? "success" : "partial",
+      metadata: { tokens: usage.total_tokens, status, response_time_ms: this.#elapsed() },
+    });
     return this.#close(1, usage.total_tokens, this.#event({ usage, status }));
   }
 
   /** Charges nothing, and records that the call failed. */
   giveBack(status: number): Promise<Decision | null> {
+    this.#tell("api_error", {
+      severity: "error",
+      result: "failure",
+      error_message: "The model did not answer.",
+      metadata: { endpoint: "chat", status, response_time_ms: this.#elapsed() },
+    });
     return this.#close(0, 0, this.#event({ usage: null, status }));
   }
 
@@ -104,7 +120,10 @@ export class MeteredCall {
     const settlements: Settlement[] = [];
     if (this.#message) settlements.push({ reservation_id: this.#message, actual_amount: messages });
     if (this.#tokens) settlements.push({ reservation_id: this.#tokens, actual_amount: tokens, event });
-    const settled = await this.#insist(() => settle(this.#deps.rpc(null), settlements));
+    const [settled] = await Promise.all([
+      this.#insist(() => settle(this.#deps.nobody, settlements)),
+      ...this.#told,
+    ]);
     const own = settled?.find(({ reservation_id }) => reservation_id === this.#tokens);
     if (!own) return null;
     const { reservation_id: _, ...decision } = own;
@@ -126,6 +145,21 @@ export class MeteredCall {
         await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** attempt));
       }
     }
+  }
+
+  /** Tells the audit, as the caller; a chat does not fail over it. */
+  #tell(event_type: string, fields: Record<string, unknown>): void {
+    const { tenant_id } = this.#request;
+    const session = { entity_type: "session", entity_id: this.sessionId };
+    const told = this.#rpc("log_audit_event", { tenant_id, event_type, ...session, ...fields }).then(
+      () => {},
+      (error) => log("error", "Chat audit event could not be recorded", { event_type, error: String(error) }),
+    );
+    this.#told.push(told);
+  }
+
+  #elapsed(): number {
+    return this.#deps.now().getTime() - this.#startedAt;
   }
 
   async #deny(decision: Decision): Promise<Decision> {
@@ -151,7 +185,7 @@ export class MeteredCall {
       quantity: usage ? 1 : 0,
       ...(end && {
         tokens_consumed: usage?.total_tokens ?? 0,
-        api_response_time_ms: this.#deps.now().getTime() - this.#startedAt,
+        api_response_time_ms: this.#elapsed(),
         api_status_code: end.status,
       }),
       metadata: {

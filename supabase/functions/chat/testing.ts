@@ -1,7 +1,7 @@
 // What the tests of chat share: a chat whose every dependency is a stand-in.
 import assert from "node:assert/strict";
 import type { Rpc } from "../_shared/database.ts";
-import { withErrors } from "../_shared/http.ts";
+import { bearerToken, withErrors } from "../_shared/http.ts";
 import type { Decision, Settlement } from "../_shared/quota.ts";
 import { handleChat } from "./handler.ts";
 import type { Model, ModelRequest, Usage } from "./model.ts";
@@ -51,6 +51,7 @@ const GRANTED: Record<string, unknown> = {
   [EXTEND]: [reservation("tokens")],
   [RELEASE]: null,
   record_usage: [{ accepted: 1, duplicates: 0, rejected: [] }],
+  log_audit_event: "018f0000-0000-7000-8000-00000000000a",
 };
 
 interface Call {
@@ -59,14 +60,17 @@ interface Call {
   args: Record<string, unknown>;
 }
 
-/** Grants everything but what `answers` says, which may be a function; an error is thrown. Every call is a step. */
+/**
+ * Grants everything but what `answers` says, which may be a function; an error is thrown. Every call is a step but telling
+ * the audit, which nothing waits for.
+ */
 function database(answers: Record<string, unknown>, steps: string[]) {
   const calls: Call[] = [];
   const rpc =
     (token: string | null): Rpc =>
     async (name, args) => {
       const asked = question(name, args);
-      steps.push(asked);
+      if (asked !== "log_audit_event") steps.push(asked);
       calls.push({ token, question: asked, args });
       const given = { ...GRANTED, ...answers }[asked];
       const answer = typeof given === "function" ? await given() : given;
@@ -114,7 +118,12 @@ export async function chat({
   let id = 0;
   const handle = withErrors((request) =>
     handleChat(request, {
-      rpc,
+      identify: async (request) => {
+        const token = bearerToken(request);
+        const tenantId = token === "api-key" ? TENANT : null;
+        return { rpc: rpc(token), rows: () => assert.fail("reads no table"), tenantId };
+      },
+      nobody: rpc(null),
       model: (request) => {
         steps.push("model");
         asked.push(request);

@@ -26,13 +26,14 @@ select set_eq(
     'accept_invite', 'admits', 'cancel_trial', 'check_tenant_quota', 'clear_custom_quota', 'consume_quota',
     'consume_quota_batch', 'consume_quota_batches', 'consume_quotas', 'count_request', 'create_api_key',
     'create_tenant', 'erase_audit_personal_data', 'explain_decision', 'extend_reservation', 'extend_trial',
-    'generate_audit_report', 'get_audit_events', 'get_multi_tenant_stats', 'get_quota_checks', 'get_quota_status',
-    'get_rate_limit_usage', 'get_tenant_events', 'get_tenant_usage', 'get_tenants_exceeding_quota', 'get_today_usage',
-    'get_top_consumers', 'has_permission', 'invite_member', 'is_platform_admin', 'log_audit_event', 'reactivate_user',
-    'recompute_usage_metrics', 'record_usage', 'reject_invite', 'release_reservation', 'remove_member',
-    'reserve_quota', 'reset_quota_counter', 'resolve_audit_event', 'revoke_api_key', 'revoke_invite',
-    'set_custom_quota', 'set_tenant_plan', 'set_test_clock', 'settle_reservation', 'settle_reservations',
-    'suspend_user', 'tenant_ids_with', 'transfer_ownership', 'update_member_role', 'verify_audit_chain'
+    'generate_audit_report', 'get_audit_events', 'get_members', 'get_multi_tenant_stats', 'get_quota_checks',
+    'get_quota_status', 'get_rate_limit_usage', 'get_tenant_events', 'get_tenant_usage',
+    'get_tenants_exceeding_quota', 'get_today_usage', 'get_top_consumers', 'has_permission', 'invite_member',
+    'is_platform_admin', 'log_audit_event', 'reactivate_user', 'recompute_usage_metrics', 'record_usage',
+    'reject_invite', 'release_reservation', 'remove_member', 'reserve_quota', 'reset_quota_counter',
+    'resolve_audit_event', 'revoke_api_key', 'revoke_invite', 'set_custom_quota', 'set_tenant_plan', 'set_test_clock',
+    'settle_reservation', 'settle_reservations', 'suspend_user', 'tenant_ids_with', 'transfer_ownership',
+    'update_member_role', 'verify_audit_chain'
   ],
   'a signed-in user executes what wrappers and policies call'
 );
@@ -43,13 +44,13 @@ select set_eq(
     'cleanup_old_audit_events', 'cleanup_old_realtime_events', 'clear_custom_quota', 'consume_quota',
     'consume_quota_batch', 'consume_quota_batches', 'consume_quotas', 'count_request', 'create_api_key',
     'create_tenant', 'erase_audit_personal_data', 'explain_decision', 'extend_reservation', 'extend_trial',
-    'generate_audit_report', 'get_audit_events', 'get_multi_tenant_stats', 'get_quota_checks', 'get_quota_status',
-    'get_rate_limit_usage', 'get_tenant_events', 'get_tenant_usage', 'get_tenants_exceeding_quota', 'get_today_usage',
-    'get_top_consumers', 'invite_member', 'log_audit_event', 'reactivate_user', 'recompute_usage_metrics',
-    'record_usage', 'release_reservation', 'remove_member', 'reserve_quota', 'reset_quota_counter',
-    'resolve_audit_event', 'revoke_api_key', 'revoke_invite', 'set_custom_quota', 'set_tenant_plan', 'set_test_clock',
-    'settle_reservation', 'settle_reservations', 'suspend_user', 'transfer_ownership', 'update_member_role',
-    'verify_audit_chain'
+    'generate_audit_report', 'get_audit_events', 'get_members', 'get_multi_tenant_stats', 'get_quota_checks',
+    'get_quota_status', 'get_rate_limit_usage', 'get_tenant_events', 'get_tenant_usage',
+    'get_tenants_exceeding_quota', 'get_today_usage', 'get_top_consumers', 'invite_member', 'log_audit_event',
+    'reactivate_user', 'recompute_usage_metrics', 'record_usage', 'release_reservation', 'remove_member',
+    'reserve_quota', 'reset_quota_counter', 'resolve_audit_event', 'revoke_api_key', 'revoke_invite',
+    'set_custom_quota', 'set_tenant_plan', 'set_test_clock', 'settle_reservation', 'settle_reservations',
+    'suspend_user', 'transfer_ownership', 'update_member_role', 'verify_audit_chain'
   ],
   'the service role executes what wrappers call'
 );
