@@ -1,5 +1,9 @@
+import { ApiKeys } from "./api_keys.ts";
+import { Audit, type AuditOptions } from "./audit.ts";
 import type { Client } from "./client.ts";
 import { Quota, type QuotaOptions } from "./quota.ts";
+import { Team } from "./team.ts";
+import { Tenants } from "./tenants.ts";
 import { Usage } from "./usage.ts";
 import type { UsageBufferOptions } from "./usage_buffer.ts";
 
@@ -7,6 +11,10 @@ import type { UsageBufferOptions } from "./usage_buffer.ts";
 export interface Meterbase {
   readonly usage: Usage;
   readonly quota: Quota;
+  readonly tenants: Tenants;
+  readonly team: Team;
+  readonly apiKeys: ApiKeys;
+  readonly audit: Audit;
 }
 
 export interface MeterbaseOptions {
@@ -14,6 +22,8 @@ export interface MeterbaseOptions {
   usage?: UsageBufferOptions;
   /** How takes of quota are sent, and what happens while the database is out of reach. */
   quota?: QuotaOptions;
+  /** What time it is for queries of the last so many days. */
+  audit?: AuditOptions;
 }
 
 /**
@@ -23,9 +33,33 @@ export interface MeterbaseOptions {
  * if (!decision.allowed) return tooManyRequests(decision.resets_at);
  */
 export function createMeterbase(client: Client, options: MeterbaseOptions = {}): Meterbase {
-  return { usage: new Usage(client, options.usage), quota: new Quota(client, options.quota) };
+  const audit = new Audit(client, options.audit);
+  return {
+    usage: new Usage(client, options.usage),
+    quota: new Quota(client, options.quota),
+    tenants: new Tenants(client),
+    team: new Team(client, audit),
+    apiKeys: new ApiKeys(client),
+    audit,
+  };
 }
 
+export * from "./api_keys.ts";
+export * from "./audit.ts";
+export * from "./audit_builders.ts";
+export {
+  AuditActor,
+  type AuditCursor,
+  AuditEvent,
+  type AuditFilter,
+  type AuditQuery,
+  AuditResolution,
+  AuditResult,
+  AuditSeverity,
+  type NewAuditEvent,
+} from "./audit_event.ts";
+export * from "./audit_report.ts";
+export type { AuditBuilders, AuditDetails, AuditSource } from "./audit_table.ts";
 export type { Client } from "./client.ts";
 export type { Database } from "./database.types.ts";
 export type { DeliveryOptions, Journal, Pending } from "./delivery_buffer.ts";
@@ -37,6 +71,10 @@ export type {
   MultipleQuotaResult,
   OfflineTake,
 } from "./quota_enforcement.ts";
+export type { ListOptions } from "./rows.ts";
+export * from "./team.ts";
+export * from "./tenants.ts";
+export type { Time } from "./time.ts";
 export * from "./tokens.ts";
 export * from "./usage.ts";
 export * from "./usage_buffer.ts";

@@ -2375,7 +2375,7 @@ begin
     update public.audit_events e set ip_address = null, user_agent = null, personal = null
     where (
         e.actor_id = p_user_id::text
-        or e.entity_id = p_user_id::text and e.entity_type = 'user'
+        or e.entity_id = p_user_id::text and e.entity_type = 'user' and e.personal is not null -- the address is the actor's
         or lower(e.personal ->> 'email') = any (v_emails)
       )
       and num_nonnulls(e.ip_address, e.user_agent, e.personal) > 0
@@ -4934,6 +4934,7 @@ CREATE FUNCTION private.set_test_clock(p_tenant_id uuid, p_offset interval) RETU
     AS $$
 declare
   v_tenant public.tenants;
+  v_offset interval;
 begin
   perform private.require_permission(p_tenant_id, 'tenant:write');
   select * into v_tenant from public.tenants t where t.id = p_tenant_id for no key update;
@@ -4943,12 +4944,19 @@ begin
   if not (v_tenant.is_test or private.is_trusted() or private.is_platform_admin()) then
     perform private.raise_error(403, 'platform_admin_only', 'Only a platform admin may set the clock of a tenant that is no test tenant.');
   end if;
-  if p_offset is null or p_offset < v_tenant.clock_offset or p_offset > interval '400 days' then
+  -- In hours: a month is a month of now, and neither it nor a day may be another with the session's time zone or next month,
+  -- or the clock went back. An offset that is out of range already may be out of that of times as well.
+  if p_offset between interval '0' and interval '400 days' then
+    v_offset := make_interval(
+      secs => extract(epoch from (now() at time zone 'UTC') + p_offset - (now() at time zone 'UTC'))::double precision
+    );
+  end if;
+  if v_offset is null or v_offset < v_tenant.clock_offset or v_offset > interval '400 days' then
     perform private.raise_error(
       400, 'invalid_clock_offset', format('A test clock goes ahead, from %s to at most 400 days.', v_tenant.clock_offset)
     );
   end if;
-  update public.tenants t set clock_offset = p_offset where t.id = p_tenant_id returning * into v_tenant;
+  update public.tenants t set clock_offset = v_offset where t.id = p_tenant_id returning * into v_tenant;
   return v_tenant;
 end
 $$;
@@ -5607,21 +5615,31 @@ CREATE FUNCTION private.write_audit_event(p_event public.audit_events) RETURNS u
     AS $$
 declare
   v_salt uuid := gen_random_uuid();
+  v_tenant_id uuid := coalesce(p_event.tenant_id, private.no_tenant());
+  v_is_new boolean;
+  v_known_tenant_id uuid;
 begin
   p_event.event_id := coalesce(p_event.event_id, gen_random_uuid());
   p_event.occurred_at := now();
   insert into private.audit_unsealed (event_id, occurred_at, tenant_id, digest, personal_digest, personal_salt)
   values (
-    p_event.event_id, p_event.occurred_at, coalesce(p_event.tenant_id, private.no_tenant()), private.audit_digest(p_event),
+    p_event.event_id, p_event.occurred_at, v_tenant_id, private.audit_digest(p_event),
     private.audit_personal_digest(p_event, v_salt), v_salt
   )
   on conflict do nothing;
-  if not found then
-    return p_event.event_id;
-  end if;
+  v_is_new := found;
   -- Asked after the insert, which waits for a pass that is moving the same event.
-  if exists (select from private.audit_chain c where c.event_id = p_event.event_id) then
+  select c.tenant_id into v_known_tenant_id from private.audit_chain c where c.event_id = p_event.event_id;
+  if found and v_is_new then
     delete from private.audit_unsealed u where u.event_id = p_event.event_id;
+    v_is_new := false;
+  elsif not (found or v_is_new) then
+    select u.tenant_id into v_known_tenant_id from private.audit_unsealed u where u.event_id = p_event.event_id;
+  end if;
+  if v_known_tenant_id <> v_tenant_id then
+    perform private.raise_error(409, 'idempotency_key_reused', 'The event_id is that of another event.');
+  end if;
+  if not v_is_new then
     return p_event.event_id;
   end if;
   perform private.ensure_audit_partitions(0);

@@ -144,26 +144,37 @@ end
 $$;
 revoke all on function private.audit_personal_digest(public.audit_events, uuid) from public, anon, authenticated, service_role;
 
--- Writes an event, now, and its digest. An event_id that was written before is the same event, and nothing is written.
+-- Writes an event, now, and its digest. An event_id that was written before is the same event, and nothing is written; that
+-- of another tenant's event is refused, or whoever uses an id first would silence who means to.
 create function private.write_audit_event(p_event public.audit_events) returns uuid
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_salt uuid := gen_random_uuid();
+  v_tenant_id uuid := coalesce(p_event.tenant_id, private.no_tenant());
+  v_is_new boolean;
+  v_known_tenant_id uuid;
 begin
   p_event.event_id := coalesce(p_event.event_id, gen_random_uuid());
   p_event.occurred_at := now();
   insert into private.audit_unsealed (event_id, occurred_at, tenant_id, digest, personal_digest, personal_salt)
   values (
-    p_event.event_id, p_event.occurred_at, coalesce(p_event.tenant_id, private.no_tenant()), private.audit_digest(p_event),
+    p_event.event_id, p_event.occurred_at, v_tenant_id, private.audit_digest(p_event),
     private.audit_personal_digest(p_event, v_salt), v_salt
   )
   on conflict do nothing;
-  if not found then
-    return p_event.event_id;
-  end if;
+  v_is_new := found;
   -- Asked after the insert, which waits for a pass that is moving the same event.
-  if exists (select from private.audit_chain c where c.event_id = p_event.event_id) then
+  select c.tenant_id into v_known_tenant_id from private.audit_chain c where c.event_id = p_event.event_id;
+  if found and v_is_new then
     delete from private.audit_unsealed u where u.event_id = p_event.event_id;
+    v_is_new := false;
+  elsif not (found or v_is_new) then
+    select u.tenant_id into v_known_tenant_id from private.audit_unsealed u where u.event_id = p_event.event_id;
+  end if;
+  if v_known_tenant_id <> v_tenant_id then
+    perform private.raise_error(409, 'idempotency_key_reused', 'The event_id is that of another event.');
+  end if;
+  if not v_is_new then
     return p_event.event_id;
   end if;
   perform private.ensure_audit_partitions(0);

@@ -401,6 +401,7 @@ create function private.set_test_clock(p_tenant_id uuid, p_offset interval) retu
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_tenant public.tenants;
+  v_offset interval;
 begin
   perform private.require_permission(p_tenant_id, 'tenant:write');
   select * into v_tenant from public.tenants t where t.id = p_tenant_id for no key update;
@@ -410,12 +411,19 @@ begin
   if not (v_tenant.is_test or private.is_trusted() or private.is_platform_admin()) then
     perform private.raise_error(403, 'platform_admin_only', 'Only a platform admin may set the clock of a tenant that is no test tenant.');
   end if;
-  if p_offset is null or p_offset < v_tenant.clock_offset or p_offset > interval '400 days' then
+  -- In hours: a month is a month of now, and neither it nor a day may be another with the session's time zone or next month,
+  -- or the clock went back. An offset that is out of range already may be out of that of times as well.
+  if p_offset between interval '0' and interval '400 days' then
+    v_offset := make_interval(
+      secs => extract(epoch from (now() at time zone 'UTC') + p_offset - (now() at time zone 'UTC'))::double precision
+    );
+  end if;
+  if v_offset is null or v_offset < v_tenant.clock_offset or v_offset > interval '400 days' then
     perform private.raise_error(
       400, 'invalid_clock_offset', format('A test clock goes ahead, from %s to at most 400 days.', v_tenant.clock_offset)
     );
   end if;
-  update public.tenants t set clock_offset = p_offset where t.id = p_tenant_id returning * into v_tenant;
+  update public.tenants t set clock_offset = v_offset where t.id = p_tenant_id returning * into v_tenant;
   return v_tenant;
 end
 $$;
