@@ -6,7 +6,6 @@ import {
   type AuditQuery,
   AuditResolution,
   type NewAuditEvent,
-  newestOf,
 } from "./audit_event.ts";
 import { AuditReport, AuditVerification } from "./audit_report.ts";
 import { type Client, call, callOne, callRows } from "./client.ts";
@@ -20,18 +19,6 @@ export interface AuditOptions {
 /** What one call gives at most. */
 const MAX_ROWS = 1_000;
 const DAY_MS = 86_400_000;
-
-/** How the types of security events begin, as `private.is_security_event` has it. */
-const SECURITY_EVENTS = [
-  "security_",
-  "api_key_",
-  "membership_",
-  "tenant_invite_",
-  "user_suspension_",
-  "rate_limit_exceeded",
-  "unauthorized",
-];
-const FAILURES = ["failure", "partial"] as const;
 
 /**
  * The audit trail: telling of what the database cannot see, reading, resolving, proving and erasing. Reading needs
@@ -62,7 +49,7 @@ export class Audit {
   /**
    * Records what the application saw, and returns the event's id; once for an `event_id`. Needs `usage:write`; for what
    * belongs to no tenant (null), platform admins.
-   * @throws {InvalidRequestError} `invalid_event_type`, `audit_event_too_large`.
+   * @throws {InvalidRequestError} `invalid_event_type`, `invalid_metadata`, `audit_event_too_large`.
    * @throws {PermissionError} `permission_denied`, `platform_admin_only`; `actor_not_yours`: only the service role names
    *   who acted.
    * @throws {NotFoundError} `tenant_not_found`.
@@ -88,6 +75,8 @@ export class Audit {
       user_id: query.userId,
       severity: query.severity,
       result: query.result,
+      category: query.category,
+      source: query.source,
       from_ts: from && iso(from),
       to_ts: to && iso(to),
       max_rows: limit,
@@ -120,8 +109,7 @@ export class Audit {
 
   /** What did not succeed in the last so many days, wholly or in part: the newest 1,000 at most. */
   getFailedOperations(tenantId?: string, days = 7): Promise<AuditEvent[]> {
-    const filters = FAILURES.map((result) => ({ result }));
-    return this.#newestOfAny(tenantId, days, filters);
+    return this.getAuditEvents(tenantId, { category: "failed", from: this.#daysAgo(days), limit: MAX_ROWS });
   }
 
   /**
@@ -129,8 +117,11 @@ export class Audit {
    * 1,000 at most.
    */
   getSecurityEvents(tenantId?: string, days = 7): Promise<AuditEvent[]> {
-    const filters = SECURITY_EVENTS.map((action) => ({ action }));
-    return this.#newestOfAny(tenantId, days, filters);
+    return this.getAuditEvents(tenantId, {
+      category: "security",
+      from: this.#daysAgo(days),
+      limit: MAX_ROWS,
+    });
   }
 
   /**
@@ -176,18 +167,6 @@ export class Audit {
    */
   eraseAuditPersonalData({ userId, email }: { userId?: string; email?: string }): Promise<number> {
     return call(this.#client, "erase_audit_personal_data", { user_id: userId, email }, z.number());
-  }
-
-  async #newestOfAny(
-    tenantId: string | undefined,
-    days: number,
-    filters: AuditFilter[],
-  ): Promise<AuditEvent[]> {
-    const from = this.#daysAgo(days);
-    const pages = filters.map((filter) =>
-      this.getAuditEvents(tenantId, { ...filter, from, limit: MAX_ROWS }),
-    );
-    return newestOf(await Promise.all(pages), MAX_ROWS);
   }
 
   #daysAgo(days: number): Date {

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Json } from "./database.types.ts";
-import { microseconds, type Time } from "./time.ts";
+import type { Time } from "./time.ts";
 
 export const AuditActor = z.enum(["system", "admin", "tenant", "visitor", "api_key"]);
 export type AuditActor = z.infer<typeof AuditActor>;
@@ -85,6 +85,10 @@ export interface AuditFilter {
   userId?: string;
   severity?: AuditSeverity;
   result?: AuditResult;
+  /** `activity`: members, invites and API keys; `failed`: what did not succeed; `security`. */
+  category?: "activity" | "failed" | "security";
+  /** What the database saw, or what an application told of. */
+  source?: AuditEvent["source"];
   /** Not before. */
   from?: Time;
   /** Before. */
@@ -108,13 +112,3 @@ export const AuditResolution = z.object({
   resolved_at: z.string(),
 });
 export type AuditResolution = z.infer<typeof AuditResolution>;
-
-/** The newest events of several pages that are newest first, each event once, in the database's order. */
-export function newestOf(pages: AuditEvent[][], limit: number): AuditEvent[] {
-  const events = [...new Map(pages.flat().map((event) => [event.event_id, event])).values()];
-  return events.sort(newestFirst).slice(0, limit);
-}
-
-function newestFirst(a: AuditCursor, b: AuditCursor): number {
-  return microseconds(b.occurred_at) - microseconds(a.occurred_at) || (a.event_id < b.event_id ? 1 : -1);
-}

@@ -1128,6 +1128,7 @@ export type Database = {
           actor_type?: Database["public"]["Enums"]["audit_actor"];
           before_id?: string;
           before_ts?: string;
+          category?: string;
           entity_id?: string;
           entity_type?: string;
           from_ts?: string;
@@ -1135,6 +1136,7 @@ export type Database = {
           result?: Database["public"]["Enums"]["audit_result"];
           severity?: Database["public"]["Enums"]["audit_severity"];
           skip_rows?: number;
+          source?: Database["public"]["Enums"]["audit_source"];
           tenant_id?: string;
           to_ts?: string;
           user_id?: string;

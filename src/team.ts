@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Audit } from "./audit.ts";
-import { type AuditCursor, type AuditEvent, newestOf } from "./audit_event.ts";
+import type { AuditCursor, AuditEvent } from "./audit_event.ts";
 import { type Client, call, callRows } from "./client.ts";
 import { PermissionError, UnavailableError } from "./errors.ts";
 import { type ListOptions, list, Nothing } from "./rows.ts";
@@ -56,9 +56,6 @@ export interface ActivityQuery {
   /** Goes on after the last event of the page before. */
   before?: AuditCursor;
 }
-
-/** What the activity feed is about. */
-const TEAM_ENTITIES = ["membership", "tenant_invite", "api_key"];
 
 /** Who belongs to a tenant, in which role, and who was asked to. A refusal is a `PermissionError`: `permission_denied`. */
 export class Team {
@@ -165,16 +162,10 @@ export class Team {
     return call(this.#client, "reject_invite", { token }, Nothing);
   }
 
-  /**
-   * What happened to members, invites and API keys, newest first. `source` tells what the database saw from what an
-   * application told. Needs `audit:read`.
-   */
-  async getActivity(tenantId: string, query: ActivityQuery = {}): Promise<AuditEvent[]> {
-    const { limit = 50, before } = query;
-    const pages = TEAM_ENTITIES.map((entityType) =>
-      this.#audit.getAuditEvents(tenantId, { entityType, limit, ...(before && { before }) }),
-    );
-    return newestOf(await Promise.all(pages), limit);
+  /** What happened to members, invites and API keys, as the database saw it, newest first. Needs `audit:read`. */
+  getActivity(tenantId: string, { limit = 50, before }: ActivityQuery = {}): Promise<AuditEvent[]> {
+    const query = { category: "activity", source: "database", limit, ...(before && { before }) } as const;
+    return this.#audit.getAuditEvents(tenantId, query);
   }
 
   /**

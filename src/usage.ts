@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type Client, callOne, callRows } from "./client.ts";
 import type { Json } from "./database.types.ts";
+import { iso, type Time } from "./time.ts";
 import { UsageBuffer, type UsageBufferOptions } from "./usage_buffer.ts";
 import { UsageTracker } from "./usage_tracker.ts";
 
@@ -129,10 +130,6 @@ export interface EventQuery {
   /** Goes on after the last event of the page before. */
   before?: Pick<RecordedEvent, "event_timestamp" | "event_id">;
 }
-
-/** A moment: a Date, or ISO 8601. */
-type Time = Date | string;
-const iso = (time: Time) => (typeof time === "string" ? time : time.toISOString());
 
 /** How long one attempt of the buffer may take, in milliseconds. */
 const SEND_TIMEOUT_MS = 10_000;

@@ -949,9 +949,9 @@ begin
 end
 $$;
 
--- Name: audit(uuid, text, text, text, text, jsonb, jsonb, public.audit_severity, public.audit_result, jsonb, jsonb); Type: FUNCTION; Schema: private; Owner: -
+-- Name: audit(uuid, text, text, text, text, jsonb, jsonb, public.audit_severity, public.audit_result, jsonb, jsonb, text); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.audit(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text DEFAULT NULL::text, p_entity_id text DEFAULT NULL::text, p_old_values jsonb DEFAULT NULL::jsonb, p_new_values jsonb DEFAULT NULL::jsonb, p_severity public.audit_severity DEFAULT 'info'::public.audit_severity, p_result public.audit_result DEFAULT 'success'::public.audit_result, p_metadata jsonb DEFAULT '{}'::jsonb, p_personal jsonb DEFAULT NULL::jsonb) RETURNS uuid
+CREATE FUNCTION private.audit(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text DEFAULT NULL::text, p_entity_id text DEFAULT NULL::text, p_old_values jsonb DEFAULT NULL::jsonb, p_new_values jsonb DEFAULT NULL::jsonb, p_severity public.audit_severity DEFAULT 'info'::public.audit_severity, p_result public.audit_result DEFAULT 'success'::public.audit_result, p_metadata jsonb DEFAULT '{}'::jsonb, p_personal jsonb DEFAULT NULL::jsonb, p_changes_summary text DEFAULT NULL::text) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -966,6 +966,7 @@ begin
   v_event.result := p_result;
   v_event.metadata := p_metadata;
   v_event.personal := p_personal;
+  v_event.changes_summary := p_changes_summary;
   return private.write_audit_event(v_event);
 end
 $$;
@@ -979,17 +980,22 @@ CREATE FUNCTION private.audit_change() RETURNS trigger
 declare
   v_entity_type text := tg_argv[0];
   v_personal_columns text[] := tg_argv[2:];
-  v_old jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) - 'updated_at' end;
-  v_new jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) - 'updated_at' end;
-  v_row jsonb := coalesce(v_new, v_old);
+  v_old_row jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) - 'updated_at' end;
+  v_new_row jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) - 'updated_at' end;
+  v_row jsonb := coalesce(v_new_row, v_old_row);
+  v_old jsonb := v_old_row - v_personal_columns;
+  v_new jsonb := v_new_row - v_personal_columns;
   v_action text := case tg_op when 'INSERT' then 'created' when 'UPDATE' then 'updated' else 'deleted' end;
 begin
-  if v_old is distinct from v_new then
+  if v_old_row is distinct from v_new_row then
     perform private.audit(
       (v_row ->> case v_entity_type when 'tenant' then 'id' else 'tenant_id' end)::uuid,
-      v_entity_type || '_' || v_action, v_action, v_entity_type, v_row ->> tg_argv[1],
-      v_old - v_personal_columns, v_new - v_personal_columns, p_personal => (
-        select jsonb_object_agg(c, v_row -> c) from unnest(v_personal_columns) c
+      v_entity_type || '_' || v_action, v_action, v_entity_type, v_row ->> tg_argv[1], v_old, v_new,
+      p_personal => (select jsonb_object_agg(c, v_row -> c) from unnest(v_personal_columns) c),
+      p_changes_summary => (
+        select left(string_agg(format('%s: %s → %s', c.key, v_old -> c.key, c.value), ', ' order by c.key), 1000)
+        from jsonb_each(v_new) c
+        where v_old -> c.key <> c.value
       )
     );
   end if;
@@ -2821,9 +2827,9 @@ begin
 end
 $$;
 
--- Name: get_audit_events(uuid, text, text, text, public.audit_actor, uuid, public.audit_severity, public.audit_result, timestamp with time zone, timestamp with time zone, integer, timestamp with time zone, uuid, integer); Type: FUNCTION; Schema: private; Owner: -
+-- Name: get_audit_events(uuid, text, text, text, public.audit_actor, uuid, public.audit_severity, public.audit_result, timestamp with time zone, timestamp with time zone, integer, timestamp with time zone, uuid, integer, text, public.audit_source); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer) RETURNS SETOF public.audit_entry
+CREATE FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer, p_category text, p_source public.audit_source) RETURNS SETOF public.audit_entry
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     SET plan_cache_mode TO 'force_custom_plan'
@@ -2836,6 +2842,9 @@ begin
   perform private.check_max_rows(p_max_rows);
   if p_skip_rows is null or p_skip_rows < 0 then
     perform private.raise_error(400, 'invalid_skip_rows', 'Skip 0 rows or more.');
+  end if;
+  if p_category not in ('activity', 'failed', 'security') then
+    perform private.raise_error(400, 'invalid_category', 'A category is activity, failed or security.');
   end if;
   return query
     select e.event_id, e.occurred_at, e.tenant_id, e.event_type, e.action, e.entity_type, e.entity_id, e.actor_type,
@@ -2851,6 +2860,12 @@ begin
       and (p_user_id is null or e.actor_id = p_user_id::text)
       and (p_severity is null or e.severity = p_severity)
       and (p_result is null or e.result = p_result)
+      and (p_source is null or e.source = p_source)
+      and (p_category is null or case p_category
+        when 'activity' then e.entity_type in ('membership', 'tenant_invite', 'api_key')
+        when 'failed' then e.result <> 'success'
+        else private.is_security_event(e.event_type)
+      end)
       and e.occurred_at >= coalesce(p_from, '-infinity') and e.occurred_at < coalesce(p_to, 'infinity')
       and (
         p_before_ts is null
@@ -3548,6 +3563,9 @@ begin
   end if;
   if p_event_type is null or p_event_type !~ '^[a-z][a-z0-9_.]{0,62}$' then
     perform private.raise_error(400, 'invalid_event_type', 'An event type is a name of lower case letters, digits, "_" and ".".');
+  end if;
+  if jsonb_typeof(p_metadata) <> 'object' or jsonb_typeof(p_personal) <> 'object' then
+    perform private.raise_error(400, 'invalid_metadata', 'metadata and personal are JSON objects.');
   end if;
   if private.is_trusted() then
     v_event.actor_type := coalesce(p_actor_type, v_event.actor_type);
@@ -5614,34 +5632,33 @@ CREATE FUNCTION private.write_audit_event(p_event public.audit_events) RETURNS u
     SET search_path TO ''
     AS $$
 declare
-  v_salt uuid := gen_random_uuid();
   v_tenant_id uuid := coalesce(p_event.tenant_id, private.no_tenant());
-  v_is_new boolean;
+  v_salt uuid := gen_random_uuid();
   v_known_tenant_id uuid;
 begin
-  p_event.event_id := coalesce(p_event.event_id, gen_random_uuid());
+  if p_event.event_id is null then
+    p_event.event_id := gen_random_uuid();
+  else
+    -- Of several that write the same id at once, the others wait here and then see it.
+    perform pg_advisory_xact_lock(hashtextextended(p_event.event_id::text, 0));
+    select k.tenant_id into v_known_tenant_id
+    from (
+      select u.tenant_id from private.audit_unsealed u where u.event_id = p_event.event_id
+      union all
+      select c.tenant_id from private.audit_chain c where c.event_id = p_event.event_id
+    ) k;
+    if v_known_tenant_id = v_tenant_id then
+      return p_event.event_id;
+    elsif found then
+      perform private.raise_error(409, 'idempotency_key_reused', 'The event_id is that of another event.');
+    end if;
+  end if;
   p_event.occurred_at := now();
   insert into private.audit_unsealed (event_id, occurred_at, tenant_id, digest, personal_digest, personal_salt)
   values (
     p_event.event_id, p_event.occurred_at, v_tenant_id, private.audit_digest(p_event),
     private.audit_personal_digest(p_event, v_salt), v_salt
-  )
-  on conflict do nothing;
-  v_is_new := found;
-  -- Asked after the insert, which waits for a pass that is moving the same event.
-  select c.tenant_id into v_known_tenant_id from private.audit_chain c where c.event_id = p_event.event_id;
-  if found and v_is_new then
-    delete from private.audit_unsealed u where u.event_id = p_event.event_id;
-    v_is_new := false;
-  elsif not (found or v_is_new) then
-    select u.tenant_id into v_known_tenant_id from private.audit_unsealed u where u.event_id = p_event.event_id;
-  end if;
-  if v_known_tenant_id <> v_tenant_id then
-    perform private.raise_error(409, 'idempotency_key_reused', 'The event_id is that of another event.');
-  end if;
-  if not v_is_new then
-    return p_event.event_id;
-  end if;
+  );
   perform private.ensure_audit_partitions(0);
   insert into public.audit_events values (p_event.*);
   return p_event.event_id;
@@ -5898,16 +5915,16 @@ CREATE FUNCTION public.generate_audit_report(tenant_id uuid, from_ts timestamp w
 
 COMMENT ON FUNCTION public.generate_audit_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) IS 'A compliance report of [from_ts, to_ts): events by type, action, severity, result, actor and day, failed and security events, changes of access, and whether the chain is intact. Needs audit:read.';
 
--- Name: get_audit_events(uuid, text, text, text, public.audit_actor, uuid, public.audit_severity, public.audit_result, timestamp with time zone, timestamp with time zone, integer, timestamp with time zone, uuid, integer); Type: FUNCTION; Schema: public; Owner: -
+-- Name: get_audit_events(uuid, text, text, text, public.audit_actor, uuid, public.audit_severity, public.audit_result, timestamp with time zone, timestamp with time zone, integer, timestamp with time zone, uuid, integer, text, public.audit_source); Type: FUNCTION; Schema: public; Owner: -
 
-CREATE FUNCTION public.get_audit_events(tenant_id uuid DEFAULT NULL::uuid, action text DEFAULT NULL::text, entity_type text DEFAULT NULL::text, entity_id text DEFAULT NULL::text, actor_type public.audit_actor DEFAULT NULL::public.audit_actor, user_id uuid DEFAULT NULL::uuid, severity public.audit_severity DEFAULT NULL::public.audit_severity, result public.audit_result DEFAULT NULL::public.audit_result, from_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, to_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, max_rows integer DEFAULT 100, before_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, before_id uuid DEFAULT NULL::uuid, skip_rows integer DEFAULT 0) RETURNS SETOF public.audit_entry
+CREATE FUNCTION public.get_audit_events(tenant_id uuid DEFAULT NULL::uuid, action text DEFAULT NULL::text, entity_type text DEFAULT NULL::text, entity_id text DEFAULT NULL::text, actor_type public.audit_actor DEFAULT NULL::public.audit_actor, user_id uuid DEFAULT NULL::uuid, severity public.audit_severity DEFAULT NULL::public.audit_severity, result public.audit_result DEFAULT NULL::public.audit_result, from_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, to_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, max_rows integer DEFAULT 100, before_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, before_id uuid DEFAULT NULL::uuid, skip_rows integer DEFAULT 0, category text DEFAULT NULL::text, source public.audit_source DEFAULT NULL::public.audit_source) RETURNS SETOF public.audit_entry
     LANGUAGE sql STABLE
     SET search_path TO ''
-    AS $_$ select * from private.get_audit_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) $_$;
+    AS $_$ select * from private.get_audit_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) $_$;
 
--- Name: FUNCTION get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer); Type: COMMENT; Schema: public; Owner: -
+-- Name: FUNCTION get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer, category text, source public.audit_source); Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer) IS 'Audit events in [from_ts, to_ts), newest first, with their resolutions; the next page is before the last one''s occurred_at and event_id. `action` is an action, or how an event type begins. Needs audit:read; without a tenant, platform admins.';
+COMMENT ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer, category text, source public.audit_source) IS 'Audit events in [from_ts, to_ts), newest first, with their resolutions; the next page is before the last one''s occurred_at and event_id. `action` is an action, or how an event type begins; `category` activity (members, invites, keys), failed or security. Needs audit:read; without a tenant, platform admins.';
 
 -- Name: get_members(uuid); Type: FUNCTION; Schema: public; Owner: -
 
@@ -7492,7 +7509,7 @@ CREATE POLICY members_read_audit_resolutions ON public.audit_resolutions FOR SEL
 
 -- Name: memberships members_read_memberships; Type: POLICY; Schema: public; Owner: -
 
-CREATE POLICY members_read_memberships ON public.memberships FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) OR (tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('member:read'::text) AS tenant_ids_with)))));
+CREATE POLICY members_read_memberships ON public.memberships FOR SELECT TO authenticated USING ((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('member:read'::text) AS tenant_ids_with))));
 
 -- Name: tenant_metric_usage members_read_metric_usage; Type: POLICY; Schema: public; Owner: -
 
@@ -7657,9 +7674,9 @@ REVOKE ALL ON FUNCTION private.api_key_id() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.attach(p_table regclass, p_metric text, p_amount text, p_tenant text, p_subject text, p_event_type text) FROM PUBLIC;
 
--- Name: FUNCTION audit(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_severity public.audit_severity, p_result public.audit_result, p_metadata jsonb, p_personal jsonb); Type: ACL; Schema: private; Owner: -
+-- Name: FUNCTION audit(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_severity public.audit_severity, p_result public.audit_result, p_metadata jsonb, p_personal jsonb, p_changes_summary text); Type: ACL; Schema: private; Owner: -
 
-REVOKE ALL ON FUNCTION private.audit(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_severity public.audit_severity, p_result public.audit_result, p_metadata jsonb, p_personal jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION private.audit(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_severity public.audit_severity, p_result public.audit_result, p_metadata jsonb, p_personal jsonb, p_changes_summary text) FROM PUBLIC;
 
 -- Name: FUNCTION audit_change(); Type: ACL; Schema: private; Owner: -
 
@@ -7948,11 +7965,11 @@ REVOKE ALL ON FUNCTION private.generate_audit_report(p_tenant_id uuid, p_from ti
 GRANT ALL ON FUNCTION private.generate_audit_report(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION private.generate_audit_report(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone) TO service_role;
 
--- Name: FUNCTION get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer); Type: ACL; Schema: private; Owner: -
+-- Name: FUNCTION get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer, p_category text, p_source public.audit_source); Type: ACL; Schema: private; Owner: -
 
-REVOKE ALL ON FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer) TO authenticated;
-GRANT ALL ON FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer) TO service_role;
+REVOKE ALL ON FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer, p_category text, p_source public.audit_source) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer, p_category text, p_source public.audit_source) TO authenticated;
+GRANT ALL ON FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer, p_category text, p_source public.audit_source) TO service_role;
 
 -- Name: FUNCTION get_members(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
 
@@ -8601,11 +8618,11 @@ REVOKE ALL ON FUNCTION public.generate_audit_report(tenant_id uuid, from_ts time
 GRANT ALL ON FUNCTION public.generate_audit_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION public.generate_audit_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) TO service_role;
 
--- Name: FUNCTION get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer); Type: ACL; Schema: public; Owner: -
+-- Name: FUNCTION get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer, category text, source public.audit_source); Type: ACL; Schema: public; Owner: -
 
-REVOKE ALL ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer) TO authenticated;
-GRANT ALL ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer) TO service_role;
+REVOKE ALL ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer, category text, source public.audit_source) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer, category text, source public.audit_source) TO authenticated;
+GRANT ALL ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer, category text, source public.audit_source) TO service_role;
 
 -- Name: FUNCTION get_members(tenant_id uuid); Type: ACL; Schema: public; Owner: -
 

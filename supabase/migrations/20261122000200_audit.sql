@@ -149,34 +149,33 @@ revoke all on function private.audit_personal_digest(public.audit_events, uuid) 
 create function private.write_audit_event(p_event public.audit_events) returns uuid
 language plpgsql volatile security definer set search_path = '' as $$
 declare
-  v_salt uuid := gen_random_uuid();
   v_tenant_id uuid := coalesce(p_event.tenant_id, private.no_tenant());
-  v_is_new boolean;
+  v_salt uuid := gen_random_uuid();
   v_known_tenant_id uuid;
 begin
-  p_event.event_id := coalesce(p_event.event_id, gen_random_uuid());
+  if p_event.event_id is null then
+    p_event.event_id := gen_random_uuid();
+  else
+    -- Of several that write the same id at once, the others wait here and then see it.
+    perform pg_advisory_xact_lock(hashtextextended(p_event.event_id::text, 0));
+    select k.tenant_id into v_known_tenant_id
+    from (
+      select u.tenant_id from private.audit_unsealed u where u.event_id = p_event.event_id
+      union all
+      select c.tenant_id from private.audit_chain c where c.event_id = p_event.event_id
+    ) k;
+    if v_known_tenant_id = v_tenant_id then
+      return p_event.event_id;
+    elsif found then
+      perform private.raise_error(409, 'idempotency_key_reused', 'The event_id is that of another event.');
+    end if;
+  end if;
   p_event.occurred_at := now();
   insert into private.audit_unsealed (event_id, occurred_at, tenant_id, digest, personal_digest, personal_salt)
   values (
     p_event.event_id, p_event.occurred_at, v_tenant_id, private.audit_digest(p_event),
     private.audit_personal_digest(p_event, v_salt), v_salt
-  )
-  on conflict do nothing;
-  v_is_new := found;
-  -- Asked after the insert, which waits for a pass that is moving the same event.
-  select c.tenant_id into v_known_tenant_id from private.audit_chain c where c.event_id = p_event.event_id;
-  if found and v_is_new then
-    delete from private.audit_unsealed u where u.event_id = p_event.event_id;
-    v_is_new := false;
-  elsif not (found or v_is_new) then
-    select u.tenant_id into v_known_tenant_id from private.audit_unsealed u where u.event_id = p_event.event_id;
-  end if;
-  if v_known_tenant_id <> v_tenant_id then
-    perform private.raise_error(409, 'idempotency_key_reused', 'The event_id is that of another event.');
-  end if;
-  if not v_is_new then
-    return p_event.event_id;
-  end if;
+  );
   perform private.ensure_audit_partitions(0);
   insert into public.audit_events values (p_event.*);
   return p_event.event_id;
@@ -248,7 +247,8 @@ create function private.audit(
   p_severity public.audit_severity default 'info',
   p_result public.audit_result default 'success',
   p_metadata jsonb default '{}',
-  p_personal jsonb default null
+  p_personal jsonb default null,
+  p_changes_summary text default null
 ) returns uuid
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -262,11 +262,12 @@ begin
   v_event.result := p_result;
   v_event.metadata := p_metadata;
   v_event.personal := p_personal;
+  v_event.changes_summary := p_changes_summary;
   return private.write_audit_event(v_event);
 end
 $$;
 revoke all on function private.audit(
-  uuid, text, text, text, text, jsonb, jsonb, public.audit_severity, public.audit_result, jsonb, jsonb
+  uuid, text, text, text, text, jsonb, jsonb, public.audit_severity, public.audit_result, jsonb, jsonb, text
 ) from public, anon, authenticated, service_role;
 
 
@@ -278,17 +279,22 @@ language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_entity_type text := tg_argv[0];
   v_personal_columns text[] := tg_argv[2:];
-  v_old jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) - 'updated_at' end;
-  v_new jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) - 'updated_at' end;
-  v_row jsonb := coalesce(v_new, v_old);
+  v_old_row jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) - 'updated_at' end;
+  v_new_row jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) - 'updated_at' end;
+  v_row jsonb := coalesce(v_new_row, v_old_row);
+  v_old jsonb := v_old_row - v_personal_columns;
+  v_new jsonb := v_new_row - v_personal_columns;
   v_action text := case tg_op when 'INSERT' then 'created' when 'UPDATE' then 'updated' else 'deleted' end;
 begin
-  if v_old is distinct from v_new then
+  if v_old_row is distinct from v_new_row then
     perform private.audit(
       (v_row ->> case v_entity_type when 'tenant' then 'id' else 'tenant_id' end)::uuid,
-      v_entity_type || '_' || v_action, v_action, v_entity_type, v_row ->> tg_argv[1],
-      v_old - v_personal_columns, v_new - v_personal_columns, p_personal => (
-        select jsonb_object_agg(c, v_row -> c) from unnest(v_personal_columns) c
+      v_entity_type || '_' || v_action, v_action, v_entity_type, v_row ->> tg_argv[1], v_old, v_new,
+      p_personal => (select jsonb_object_agg(c, v_row -> c) from unnest(v_personal_columns) c),
+      p_changes_summary => (
+        select left(string_agg(format('%s: %s → %s', c.key, v_old -> c.key, c.value), ', ' order by c.key), 1000)
+        from jsonb_each(v_new) c
+        where v_old -> c.key <> c.value
       )
     );
   end if;

@@ -264,10 +264,7 @@ revoke all on public.memberships from anon, authenticated, service_role;
 grant select on public.memberships to authenticated;
 grant select, insert, update, delete on public.memberships to service_role;
 create policy members_read_memberships on public.memberships for select to authenticated
-  using (
-    user_id = (select auth.uid())
-    or tenant_id = any (array(select private.tenant_ids_with('member:read')))
-  );
+  using (tenant_id = any (array(select private.tenant_ids_with('member:read'))));
 create index memberships_by_user on public.memberships (user_id);
 create trigger audit_change after insert or update or delete on public.memberships
   for each row execute function private.audit_change('membership', 'user_id');

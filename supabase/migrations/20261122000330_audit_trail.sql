@@ -85,6 +85,9 @@ begin
   if p_event_type is null or p_event_type !~ '^[a-z][a-z0-9_.]{0,62}$' then
     perform private.raise_error(400, 'invalid_event_type', 'An event type is a name of lower case letters, digits, "_" and ".".');
   end if;
+  if jsonb_typeof(p_metadata) <> 'object' or jsonb_typeof(p_personal) <> 'object' then
+    perform private.raise_error(400, 'invalid_metadata', 'metadata and personal are JSON objects.');
+  end if;
   if private.is_trusted() then
     v_event.actor_type := coalesce(p_actor_type, v_event.actor_type);
     v_event.actor_id := case when p_actor_type is null then coalesce(p_actor_id, v_event.actor_id) else p_actor_id end;
@@ -153,7 +156,7 @@ grant execute on function public.log_audit_event(
 create function private.get_audit_events(
   p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid,
   p_severity public.audit_severity, p_result public.audit_result, p_from timestamptz, p_to timestamptz, p_max_rows int,
-  p_before_ts timestamptz, p_before_id uuid, p_skip_rows int
+  p_before_ts timestamptz, p_before_id uuid, p_skip_rows int, p_category text, p_source public.audit_source
 ) returns setof public.audit_entry
 language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
 declare
@@ -164,6 +167,9 @@ begin
   perform private.check_max_rows(p_max_rows);
   if p_skip_rows is null or p_skip_rows < 0 then
     perform private.raise_error(400, 'invalid_skip_rows', 'Skip 0 rows or more.');
+  end if;
+  if p_category not in ('activity', 'failed', 'security') then
+    perform private.raise_error(400, 'invalid_category', 'A category is activity, failed or security.');
   end if;
   return query
     select e.event_id, e.occurred_at, e.tenant_id, e.event_type, e.action, e.entity_type, e.entity_id, e.actor_type,
@@ -179,6 +185,12 @@ begin
       and (p_user_id is null or e.actor_id = p_user_id::text)
       and (p_severity is null or e.severity = p_severity)
       and (p_result is null or e.result = p_result)
+      and (p_source is null or e.source = p_source)
+      and (p_category is null or case p_category
+        when 'activity' then e.entity_type in ('membership', 'tenant_invite', 'api_key')
+        when 'failed' then e.result <> 'success'
+        else private.is_security_event(e.event_type)
+      end)
       and e.occurred_at >= coalesce(p_from, '-infinity') and e.occurred_at < coalesce(p_to, 'infinity')
       and (
         p_before_ts is null
@@ -191,32 +203,33 @@ end
 $$;
 revoke all on function private.get_audit_events(
   uuid, text, text, text, public.audit_actor, uuid, public.audit_severity, public.audit_result, timestamptz, timestamptz,
-  int, timestamptz, uuid, int
+  int, timestamptz, uuid, int, text, public.audit_source
 ) from public, anon, authenticated, service_role;
 grant execute on function private.get_audit_events(
   uuid, text, text, text, public.audit_actor, uuid, public.audit_severity, public.audit_result, timestamptz, timestamptz,
-  int, timestamptz, uuid, int
+  int, timestamptz, uuid, int, text, public.audit_source
 ) to authenticated, service_role;
 
 create function public.get_audit_events(
   tenant_id uuid default null, action text default null, entity_type text default null, entity_id text default null,
   actor_type public.audit_actor default null, user_id uuid default null, severity public.audit_severity default null,
   result public.audit_result default null, from_ts timestamptz default null, to_ts timestamptz default null,
-  max_rows int default 100, before_ts timestamptz default null, before_id uuid default null, skip_rows int default 0
+  max_rows int default 100, before_ts timestamptz default null, before_id uuid default null, skip_rows int default 0,
+  category text default null, source public.audit_source default null
 ) returns setof public.audit_entry
-language sql stable security invoker set search_path = '' as $$ select * from private.get_audit_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) $$;
+language sql stable security invoker set search_path = '' as $$ select * from private.get_audit_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) $$;
 comment on function public.get_audit_events(
   uuid, text, text, text, public.audit_actor, uuid, public.audit_severity, public.audit_result, timestamptz, timestamptz,
-  int, timestamptz, uuid, int
+  int, timestamptz, uuid, int, text, public.audit_source
 ) is
-  'Audit events in [from_ts, to_ts), newest first, with their resolutions; the next page is before the last one''s occurred_at and event_id. `action` is an action, or how an event type begins. Needs audit:read; without a tenant, platform admins.';
+  'Audit events in [from_ts, to_ts), newest first, with their resolutions; the next page is before the last one''s occurred_at and event_id. `action` is an action, or how an event type begins; `category` activity (members, invites, keys), failed or security. Needs audit:read; without a tenant, platform admins.';
 revoke all on function public.get_audit_events(
   uuid, text, text, text, public.audit_actor, uuid, public.audit_severity, public.audit_result, timestamptz, timestamptz,
-  int, timestamptz, uuid, int
+  int, timestamptz, uuid, int, text, public.audit_source
 ) from public, anon, authenticated, service_role;
 grant execute on function public.get_audit_events(
   uuid, text, text, text, public.audit_actor, uuid, public.audit_severity, public.audit_result, timestamptz, timestamptz,
-  int, timestamptz, uuid, int
+  int, timestamptz, uuid, int, text, public.audit_source
 ) to authenticated, service_role;
 
 -- Marks an event as dealt with; the first to do so stands.

@@ -16,6 +16,8 @@ const Filter = z.object({
   user_id: z.uuid().optional(),
   severity: z.enum(["info", "warning", "error", "critical"]).optional(),
   result: z.enum(["success", "failure", "partial"]).optional(),
+  category: z.enum(["activity", "failed", "security"]).optional(),
+  source: z.enum(["database", "application"]).optional(),
   from: time,
   to: time,
 });

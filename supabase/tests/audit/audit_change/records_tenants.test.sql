@@ -1,5 +1,5 @@
 begin;
-select plan(8);
+select plan(9);
 
 select tests.create_user('ann');
 select tests.create_tenant('acme', 'trial');
@@ -22,6 +22,7 @@ select is(
 );
 select is((select old_values ->> 'name' from pg_temp.last_event()), 'acme', 'what it was');
 select is((select new_values ->> 'name' from pg_temp.last_event()), 'Acme & Co', 'what it became');
+select is((select changes_summary from pg_temp.last_event()), 'name: "acme" → "Acme & Co"', 'in short');
 select is(
   (select old_values - 'name' from pg_temp.last_event()), (select new_values - 'name' from pg_temp.last_event()),
   'and that nothing else changed'

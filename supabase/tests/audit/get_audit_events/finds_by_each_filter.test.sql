@@ -1,5 +1,5 @@
 begin;
-select plan(28);
+select plan(35);
 
 select tests.create_user(name) from unnest(array['ann', 'bob']) name;
 insert into public.tenants (id, name, slug) values
@@ -54,6 +54,19 @@ select is(pg_temp.found(', actor_type => ''api_key'''), 'payment_made', 'by a ki
 select is(pg_temp.found(', user_id => tests.user_id(''bob'')'), '100% 1000', 'by who it was');
 select is(pg_temp.found(', severity => ''error'''), 'payment_failed', 'by severity');
 select is(pg_temp.found(', result => ''partial'''), 'paymentxfailed', 'by result');
+select is(pg_temp.found(', source => ''database'''), '100% 1000 a\b', 'by who tells of it');
+select is(pg_temp.found(', category => ''failed'''), 'payment_failed paymentxfailed', 'what did not succeed, or not wholly');
+select is(pg_temp.found(', category => ''security'''), null, 'what concerns security, of which there is nothing yet');
+select is(pg_temp.found(', category => ''activity'''), null, 'or the team');
+select log_audit_event(tests.tenant_id('filtered'), 'security_violation');
+insert into public.memberships (tenant_id, user_id, role) values (tests.tenant_id('filtered'), tests.user_id('ann'), 'viewer');
+select is(pg_temp.found(', category => ''security'''), 'membership_created security_violation', 'then both');
+select is(pg_temp.found(', category => ''activity'''), 'membership_created', 'or the one');
+delete from public.audit_events where event_type in ('security_violation', 'membership_created');
+select is(
+  tests.error_of($$ select get_audit_events(tests.tenant_id('filtered'), category => 'other') $$), 'PT400 invalid_category',
+  'a category is one of three'
+);
 select is(pg_temp.found(', from_ts => now()'), 'pay payment_failed payment_made paymentxfailed', 'from a moment on');
 select is(pg_temp.found(', to_ts => now()'), '100% 1000 a\b', 'until before one');
 select is(pg_temp.found(', from_ts => now() - interval ''2 seconds'', to_ts => now() - interval ''1 second'''), '1000', 'between two');

@@ -1,5 +1,5 @@
 begin;
-select plan(16);
+select plan(18);
 
 select tests.create_user(name) from unnest(array['olga', 'adam', 'edit', 'vic', 'bob']) name;
 select tests.create_tenant('acme', 'trial');
@@ -45,6 +45,11 @@ select is_empty(
   $$ select type from unnest(array['a', 'payment_failed', 'payment.failed2', rpad('a', 63, 'a')]) type
      where pg_temp.error(type) is not null $$,
   'of lower case letters, digits, underscores and dots'
+);
+select is(pg_temp.error('x', '["a"]'), 'PT400 invalid_metadata', 'metadata is an object');
+select is(
+  tests.error_of($$ select log_audit_event(tests.tenant_id('acme'), 'x', personal => '"ann@example.com"') $$),
+  'PT400 invalid_metadata', 'so is personal data'
 );
 select is(pg_temp.error('x', jsonb_build_object('a', repeat('x', 65536))), 'PT400 audit_event_too_large', 'an event is not too large');
 select is(pg_temp.error('x', jsonb_build_object('a', repeat('ü', 32768))), 'PT400 audit_event_too_large', 'in bytes');
