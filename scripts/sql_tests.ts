@@ -42,7 +42,7 @@ async function prepare(databaseUrl: string): Promise<void> {
 /** Each file runs in a transaction of its own that it rolls back. */
 function prove(databaseUrl: string, paths: string[]): Promise<number> {
   const url = new URL(databaseUrl);
-  const child = spawn("pg_prove", ["--recurse", "--ext", ".sql", "--jobs", "2", ...paths], {
+  const child = spawn("pg_prove", ["--recurse", "--ext", ".sql", ...paths], {
     stdio: "inherit",
     env: {
       ...process.env,

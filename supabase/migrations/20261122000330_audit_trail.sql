@@ -175,30 +175,33 @@ begin
     select e.event_id, e.occurred_at, e.tenant_id, e.event_type, e.action, e.entity_type, e.entity_id, e.actor_type,
       e.actor_id, e.source, e.severity, e.result, e.old_values, e.new_values, e.changes_summary, e.error_message,
       e.ip_address, e.user_agent, e.request_id, e.metadata, e.personal, r.resolved_at, r.resolved_by, r.note
-    from public.audit_events e
+    from (
+      select * from public.audit_events e
+      where (p_tenant_id is null or e.tenant_id = p_tenant_id)
+        and (p_action is null or e.event_type like v_action or e.action = p_action)
+        and (p_entity_type is null or e.entity_type = p_entity_type)
+        and (p_entity_id is null or e.entity_id = p_entity_id)
+        and (p_actor_type is null or e.actor_type = p_actor_type)
+        and (p_user_id is null or e.actor_id = p_user_id::text)
+        and (p_severity is null or e.severity = p_severity)
+        and (p_result is null or e.result = p_result)
+        and (p_source is null or e.source = p_source)
+        and (p_category is null or case p_category
+          when 'activity' then e.entity_type in ('membership', 'tenant_invite', 'api_key')
+          when 'failed' then e.result <> 'success'
+          else private.is_security_event(e.event_type)
+        end)
+        and e.occurred_at >= coalesce(p_from, '-infinity') and e.occurred_at < coalesce(p_to, 'infinity')
+        and (
+          p_before_ts is null
+          or e.occurred_at <= p_before_ts
+            and (e.occurred_at, e.event_id) < (p_before_ts, coalesce(p_before_id, private.no_tenant()))
+        )
+      order by e.occurred_at desc, e.event_id desc
+      limit p_max_rows offset p_skip_rows
+    ) e
     left join public.audit_resolutions r on r.event_id = e.event_id
-    where (p_tenant_id is null or e.tenant_id = p_tenant_id)
-      and (p_action is null or e.event_type like v_action or e.action = p_action)
-      and (p_entity_type is null or e.entity_type = p_entity_type)
-      and (p_entity_id is null or e.entity_id = p_entity_id)
-      and (p_actor_type is null or e.actor_type = p_actor_type)
-      and (p_user_id is null or e.actor_id = p_user_id::text)
-      and (p_severity is null or e.severity = p_severity)
-      and (p_result is null or e.result = p_result)
-      and (p_source is null or e.source = p_source)
-      and (p_category is null or case p_category
-        when 'activity' then e.entity_type in ('membership', 'tenant_invite', 'api_key')
-        when 'failed' then e.result <> 'success'
-        else private.is_security_event(e.event_type)
-      end)
-      and e.occurred_at >= coalesce(p_from, '-infinity') and e.occurred_at < coalesce(p_to, 'infinity')
-      and (
-        p_before_ts is null
-        or e.occurred_at <= p_before_ts
-          and (e.occurred_at, e.event_id) < (p_before_ts, coalesce(p_before_id, private.no_tenant()))
-      )
-    order by e.occurred_at desc, e.event_id desc
-    limit p_max_rows offset p_skip_rows;
+    order by e.occurred_at desc, e.event_id desc;
 end
 $$;
 revoke all on function private.get_audit_events(

@@ -67,6 +67,7 @@ begin
   end if;
   return private.change_plan(
     v_tenant, p_plan_id, case
+      when exists (select from public.billing_plans p where p.id = p_plan_id and p.trial_days > 0) then 'trial_created'
       when v_tenant.trial_ends_at is null then 'plan_changed'
       when p_plan_id = 'free' then 'trial_cancelled'
       else 'trial_upgraded'

@@ -137,10 +137,11 @@ test.each([true, false])("tokens that end mid-answer end it within a step (strea
 });
 
 test("a function killed mid-answer leaves what is unused given back, and counters and events agreeing", async () => {
-  const { url, publishableKey, modelUrl } = inject("stack");
+  const { url, publishableKey, secretKey, modelUrl } = inject("stack");
   const functions = await startFunctions({
     SUPABASE_URL: url,
     SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: publishableKey }),
+    SUPABASE_SECRET_KEYS: JSON.stringify({ default: secretKey }),
     OPENAI_BASE_URL: `${modelUrl}/v1`,
     OPENAI_API_KEY: "local",
     CHAT_MODELS: "*",
@@ -248,7 +249,7 @@ test("who may not, gets a clear answer", async () => {
   expect(await status(inject("stack").publishableKey, body)).toEqual([401, "unauthorized"]);
   const stranger = await signUp();
   expect(await status(stranger.token, body)).toEqual([403, "permission_denied"]);
-  expect(await status(person.token, { message: "Hello" })).toEqual([400, "invalid_request"]);
+  expect(await status(person.token, { message: "Hello" })).toEqual([400, "tenant_required"]);
   expect(await status(person.token, { tenant_id: tenant.id })).toEqual([400, "invalid_request"]);
   expect(await used()).toMatchObject({ tokens: 0, chat_messages: 0, api_calls: 0 });
 });

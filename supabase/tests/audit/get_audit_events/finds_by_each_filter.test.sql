@@ -3,8 +3,9 @@ select plan(35);
 
 select tests.create_user(name) from unnest(array['ann', 'bob']) name;
 insert into public.tenants (id, name, slug) values
-  (tests.tenant_id('filtered'), 'filtered', 'filtered'), (tests.tenant_id('other'), 'other', 'other');
-delete from public.audit_events;
+  (tests.tenant_id('filtered'), 'filtered', 'filtered'), (tests.tenant_id('unfiltered'), 'unfiltered', 'unfiltered');
+delete from public.audit_events where entity_type = 'tenant' and entity_id in (tests.tenant_id('filtered')::text, tests.tenant_id('unfiltered')::text);
+
 select log_audit_event(
   tests.tenant_id(t), type, action, entity, entity || '1', severity => severity::public.audit_severity,
   result => result::public.audit_result, actor_type => actor::public.audit_actor,
@@ -15,7 +16,7 @@ from (values
   ('filtered', 'payment_made', 'charge', 'invoice', 'info', 'success', 'api_key'),
   ('filtered', 'paymentxfailed', 'other', 'card', 'info', 'partial', 'system'),
   ('filtered', 'pay', 'pay', 'card', 'info', 'success', 'system'),
-  ('other', 'payment_failed', 'charge', 'invoice', 'error', 'failure', 'tenant')
+  ('unfiltered', 'payment_failed', 'charge', 'invoice', 'error', 'failure', 'tenant')
 ) as e (t, type, action, entity, severity, result, actor);
 -- Types as they may not be told, but stand for what LIKE reads.
 insert into public.audit_events (tenant_id, event_type, action, actor_type, actor_id, occurred_at) values

@@ -1,5 +1,5 @@
 begin;
-select plan(18);
+select plan(19);
 
 select tests.create_user(name) from unnest(array['olga', 'root']) name;
 insert into public.platform_admins (user_id) values (tests.user_id('root'));
@@ -40,6 +40,11 @@ select is((select trial_ends_at from made, set_tenant_plan(d, 'trial')), now() +
 -- A plan with trial days begins a trial, in the tenant's time.
 select set_test_clock(a, '10 days') from made;
 select is((select trial_ends_at from made, set_tenant_plan(a, 'trial')), now() + interval '24 days', 'a trial can begin, in the tenant''s time');
+select is(
+  (select e.old_values ->> 'plan_id' from made, public.audit_events e
+   where e.tenant_id = a and e.event_type = 'trial_created' and e.old_values is not null),
+  'pro', 'which is recorded'
+);
 select is(
   (select trial_ends_at from public.tenants t, made where t.id = c), null, 'of that tenant alone'
 );
