@@ -51,15 +51,22 @@ Deno.test("charges an estimate when the model reports no usage", async () => {
 const told = ({ calls }: Answered) =>
   calls
     .filter(({ question }) => question === "log_audit_event")
-    .map(({ token, args: { event_type, entity_id, result, metadata } }) => [
-      ...[token, event_type, entity_id, result, metadata],
+    .map(({ token, args: { event_type, action, entity_id, result, metadata } }) => [
+      ...[token, event_type, action, entity_id, result, metadata],
     ]);
 
 Deno.test("tells the audit what came and what was sent, as the caller, without the words", async () => {
   assert.deepEqual(told(await chat({ body: { session_id: "session" } })), [
-    ["user-token", "chat_message_received", "session", undefined, { message_length: 5, model: "small" }],
     [
-      ...["user-token", "chat_response_sent", "session", "success"],
+      "user-token",
+      "chat_message_received",
+      "received",
+      "session",
+      undefined,
+      { message_length: 5, model: "small" },
+    ],
+    [
+      ...["user-token", "chat_response_sent", "sent", "session", "success"],
       { tokens: 10, status: 200, response_time_ms: 1_500 },
     ],
   ]);
@@ -68,7 +75,7 @@ Deno.test("tells the audit what came and what was sent, as the caller, without t
 Deno.test("tells the audit of a model that fails, and nothing of what was refused", async () => {
   const failed = await chat({ model: saying(["Hi"], new Error("Down")), body: { session_id: "session" } });
   assert.deepEqual(told(failed).at(-1), [
-    ...["user-token", "api_error", "session", "failure"],
+    ...["user-token", "api_error", "failed", "session", "failure"],
     { endpoint: "chat", status: 502, response_time_ms: 1_500 },
   ]);
   assert.deepEqual(told(await chat({ answers: { "reserve_quota tokens": [denial("tokens")] } })), []);

@@ -61,6 +61,7 @@ export class MeteredCall {
     this.#tokens = tokens.reservation_id;
     this.#held = amount;
     this.#tell("chat_message_received", {
+      action: "received",
       metadata: { message_length: messages.at(-1)?.content.length, model: this.#request.model },
     });
     return null;
@@ -88,6 +89,7 @@ export class MeteredCall {
   /** Charges the message and the tokens used; returns where the tokens stand. */
   settle(usage: Usage, status: number): Promise<Decision | null> {
     this.#tell("chat_response_sent", {
+      action: "sent",
       result: status === 200 ? "success" : "partial",
       metadata: { tokens: usage.total_tokens, status, response_time_ms: this.#elapsed() },
     });
@@ -97,6 +99,7 @@ export class MeteredCall {
   /** Charges nothing, and records that the call failed. */
   giveBack(status: number): Promise<Decision | null> {
     this.#tell("api_error", {
+      action: "failed",
       severity: "error",
       result: "failure",
       error_message: "The model did not answer.",
