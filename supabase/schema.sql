@@ -1463,23 +1463,20 @@ $$;
 CREATE FUNCTION private.cleanup_old_audit_events(p_keep interval DEFAULT '2 years'::interval) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
+    SET "TimeZone" TO 'UTC'
     AS $$
 declare
-  v_partition private.audit_partition;
+  v_names name[];
   v_since timestamptz;
-  v_dropped int := 0;
+  v_name name;
 begin
   if p_keep is null or p_keep < interval '0' then
     perform private.raise_error(400, 'invalid_keep', 'Events are kept for an interval of 0 or more.');
   end if;
   perform private.seal_audit_events();
-  perform private.lock_partitioned('public.audit_events');
-  for v_partition in select * from private.audit_partitions() p where p.ends_at <= now() - p_keep loop
-    execute format('drop table private.%I', v_partition.name);
-    v_dropped := v_dropped + 1;
-    v_since := v_partition.ends_at;
-  end loop;
-  if v_dropped = 0 then
+  select coalesce(array_agg(p.name), '{}'), max(p.ends_at) into v_names, v_since
+  from private.audit_partitions() p where p.ends_at <= now() - p_keep;
+  if v_since is null then
     return 0;
   end if;
 
@@ -1495,7 +1492,12 @@ begin
   where h.tenant_id = c.tenant_id;
   delete from private.audit_chain c using private.audit_heads h
   where h.tenant_id = c.tenant_id and c.seq <= h.pruned_seq;
-  return v_dropped;
+
+  perform private.lock_partitioned('public.audit_events');
+  foreach v_name in array v_names loop
+    execute format('drop table private.%I', v_name);
+  end loop;
+  return cardinality(v_names);
 end
 $$;
 

@@ -549,25 +549,22 @@ $$;
 revoke all on function private.audit_partitions() from public, anon, authenticated, service_role;
 
 -- Drops the months that ended longer than p_keep ago, and says how many. A chain then begins with the last of the links
--- that lost their events, which shows that they were so old; the hash before it stays with the head.
+-- that lost their events, which shows that they were so old; the hash before it stays with the head. Passes that seal wait
+-- meanwhile; writers do so only for the drop itself, which is last.
 create function private.cleanup_old_audit_events(p_keep interval default '2 years') returns int
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC' as $$
 declare
-  v_partition private.audit_partition;
+  v_names name[];
   v_since timestamptz;
-  v_dropped int := 0;
+  v_name name;
 begin
   if p_keep is null or p_keep < interval '0' then
     perform private.raise_error(400, 'invalid_keep', 'Events are kept for an interval of 0 or more.');
   end if;
   perform private.seal_audit_events();
-  perform private.lock_partitioned('public.audit_events');
-  for v_partition in select * from private.audit_partitions() p where p.ends_at <= now() - p_keep loop
-    execute format('drop table private.%I', v_partition.name);
-    v_dropped := v_dropped + 1;
-    v_since := v_partition.ends_at;
-  end loop;
-  if v_dropped = 0 then
+  select coalesce(array_agg(p.name), '{}'), max(p.ends_at) into v_names, v_since
+  from private.audit_partitions() p where p.ends_at <= now() - p_keep;
+  if v_since is null then
     return 0;
   end if;
 
@@ -583,7 +580,12 @@ begin
   where h.tenant_id = c.tenant_id;
   delete from private.audit_chain c using private.audit_heads h
   where h.tenant_id = c.tenant_id and c.seq <= h.pruned_seq;
-  return v_dropped;
+
+  perform private.lock_partitioned('public.audit_events');
+  foreach v_name in array v_names loop
+    execute format('drop table private.%I', v_name);
+  end loop;
+  return cardinality(v_names);
 end
 $$;
 revoke all on function private.cleanup_old_audit_events(interval) from public, anon, authenticated, service_role;
