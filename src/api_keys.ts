@@ -6,7 +6,8 @@ import { iso, type Time } from "./time.ts";
 
 /**
  * What is known of a key, never its secret: `prefix` is the beginning of it, to recognize it by. `expires_at` (null:
- * never) is in the tenant's time. `request_count` and `last_used_at` are up to a minute old. `created_by`: a user or key.
+ * never) is in the tenant's time. `request_count` and `last_used_at` are up to a minute old. `created_by`: the user who made it,
+ * also by way of another key, `parent_id`. While they are suspended it does not work.
  */
 export const ApiKey = z.object({
   id: z.string(),
@@ -19,6 +20,7 @@ export const ApiKey = z.object({
   last_used_at: z.string().nullable(),
   request_count: z.number(),
   created_by: z.string().nullable(),
+  parent_id: z.string().nullable(),
   created_at: z.string(),
 });
 export type ApiKey = z.infer<typeof ApiKey>;
@@ -67,7 +69,7 @@ export class ApiKeys {
   }
 
   /**
-   * Ends a key at once and for good; again changes nothing. Needs `apikey:delete`.
+   * Ends a key, and those that it made, at once and for good; again changes nothing. Needs `apikey:delete`.
    * @throws {NotFoundError} `api_key_not_found`.
    * @throws {PermissionError} `permission_denied`, `role_above_own`: the key's role is above the caller's.
    */

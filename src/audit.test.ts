@@ -134,7 +134,15 @@ test("days count back from the clock", async () => {
 });
 
 test("what belongs to no tenant is asked for by a POST, since a GET cannot say null", async () => {
-  const intact = { is_intact: true, events: 0, pending: 0, head_seq: 0, head_hash: null, problems: [] };
+  const intact = {
+    is_intact: true,
+    events: 0,
+    pending: 0,
+    head_seq: 0,
+    head_hash: null,
+    anchor: null,
+    problems: [],
+  };
   const { audit, calls } = auditOver(({ name }) => (name === "log_audit_event" ? "id" : [intact]));
   expect(await audit.logAuditEvent(null, { event_type: "a" })).toBe("id");
   expect(await audit.verifyAuditChain(null, { head_seq: 4, head_hash: "ff" })).toEqual(intact);

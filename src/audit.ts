@@ -49,7 +49,8 @@ export class Audit {
   /**
    * Records what the application saw, and returns the event's id; once for an `event_id`. Needs `usage:write`; for what
    * belongs to no tenant (null), platform admins.
-   * @throws {InvalidRequestError} `invalid_event_type`, `invalid_metadata`, `audit_event_too_large`.
+   * @throws {InvalidRequestError} `invalid_event_type`, `reserved_event_type`: only the database tells of it,
+   *   `invalid_metadata`, `audit_event_too_large`.
    * @throws {PermissionError} `permission_denied`, `platform_admin_only`; `actor_not_yours`: only the service role names
    *   who acted.
    * @throws {NotFoundError} `tenant_not_found`.

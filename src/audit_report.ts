@@ -11,6 +11,8 @@ export const AuditVerification = z.object({
   pending: z.number(),
   head_seq: z.number(),
   head_hash: z.string().nullable(),
+  /** How the anchor compares: `pruned` when its link was dropped with its month; null without one. */
+  anchor: z.enum(["agrees", "differs", "pruned"]).nullable(),
   /** At most some thousands. `seq` null: an event outside of the chain. */
   problems: z.array(
     z.object({

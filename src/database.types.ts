@@ -64,6 +64,7 @@ export type Database = {
           id: string;
           last_used_at: string | null;
           name: string;
+          parent_id: string | null;
           prefix: string;
           request_count: number;
           revoked_at: string | null;
@@ -78,6 +79,7 @@ export type Database = {
           id?: string;
           last_used_at?: string | null;
           name: string;
+          parent_id?: string | null;
           prefix: string;
           request_count?: number;
           revoked_at?: string | null;
@@ -91,6 +93,7 @@ export type Database = {
           id?: string;
           last_used_at?: string | null;
           name?: string;
+          parent_id?: string | null;
           prefix?: string;
           request_count?: number;
           revoked_at?: string | null;
@@ -98,6 +101,13 @@ export type Database = {
           tenant_id?: string;
         };
         Relationships: [
+          {
+            foreignKeyName: "api_keys_parent_id_fkey";
+            columns: ["parent_id"];
+            isOneToOne: false;
+            referencedRelation: "api_keys";
+            referencedColumns: ["id"];
+          },
           {
             foreignKeyName: "api_keys_tenant_id_fkey";
             columns: ["tenant_id"];
@@ -1280,6 +1290,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      leave_tenant: { Args: { tenant_id: string }; Returns: undefined };
       log_audit_event: {
         Args: {
           action?: string;
@@ -1576,6 +1587,7 @@ export type Database = {
         pending: number | null;
         head_seq: number | null;
         head_hash: string | null;
+        anchor: string | null;
         problems: Json | null;
       };
       authenticated_api_key: {

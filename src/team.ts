@@ -2,7 +2,6 @@ import { z } from "zod";
 import type { Audit } from "./audit.ts";
 import type { AuditCursor, AuditEvent } from "./audit_event.ts";
 import { type Client, call, callRows } from "./client.ts";
-import { PermissionError, UnavailableError } from "./errors.ts";
 import { type ListOptions, list, Nothing } from "./rows.ts";
 
 /** From the highest down. Nobody gives, takes or changes a role above their own. */
@@ -95,19 +94,11 @@ export class Team {
 
   /**
    * Ends the signed-in user's own membership.
-   * @throws {PermissionError} `permission_denied`: nobody is signed in.
    * @throws {NotFoundError} `member_not_found`.
    * @throws {ConflictError} `last_owner`.
    */
-  async leave(tenantId: string): Promise<void> {
-    const { data, error } = await this.#client.auth.getSession();
-    if (data.session) return this.removeMember(tenantId, data.session.user.id);
-    if (error && !isRefusal(error.status)) {
-      throw new UnavailableError("unavailable", error.status ?? 0, error.message, undefined, {
-        cause: error,
-      });
-    }
-    throw new PermissionError("permission_denied", 403, "Sign in to leave a tenant.");
+  leave(tenantId: string): Promise<void> {
+    return call(this.#client, "leave_tenant", { tenant_id: tenantId }, Nothing);
   }
 
   /**
@@ -123,7 +114,7 @@ export class Team {
   /**
    * Invites an address for 7 days, in place of an earlier invite; only a user with that address can accept it, by the
    * token. Needs `member:invite`.
-   * @throws {InvalidRequestError} `invalid_email`.
+   * @throws {InvalidRequestError} `invalid_email`; 429 `too_many_invites`: 200 a day, 10 to one address.
    * @throws {PermissionError} `role_above_own`; `seat_limit_reached`: members and pending invites fill the plan.
    * @throws {ConflictError} `already_member`.
    */
@@ -187,6 +178,3 @@ export class Team {
     return call(this.#client, "reactivate_user", { user_id: userId }, Nothing);
   }
 }
-
-/** Whether Auth has answered that there is no session, rather than not at all. */
-const isRefusal = (status: number | undefined) => status !== undefined && status >= 400 && status < 500;

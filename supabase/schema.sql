@@ -257,6 +257,7 @@ CREATE TYPE public.audit_verification AS (
 	pending bigint,
 	head_seq bigint,
 	head_hash text,
+	anchor text,
 	problems jsonb
 );
 
@@ -810,7 +811,7 @@ CREATE TABLE public.tenant_invites (
     role public.member_role NOT NULL,
     status public.invite_status DEFAULT 'pending'::public.invite_status NOT NULL,
     expires_at timestamp with time zone NOT NULL,
-    invited_by text,
+    invited_by uuid,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     closed_at timestamp with time zone,
     CONSTRAINT tenant_invites_dated_when_closed CHECK (((status = 'pending'::public.invite_status) = (closed_at IS NULL))),
@@ -1042,6 +1043,10 @@ COMMENT ON COLUMN public.audit_events.actor_id IS 'User id, API key id, or the d
 
 COMMENT ON COLUMN public.audit_events.source IS 'Whether the database saw it happen, or the application told of it.';
 
+-- Name: COLUMN audit_events.ip_address; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.audit_events.ip_address IS 'What the nearest proxy says: where a request can come past it, its sender chooses. Of a request through an edge function, the function''s.';
+
 -- Name: COLUMN audit_events.personal; Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON COLUMN public.audit_events.personal IS 'Personal data, such as an e-mail address, that can be erased.';
@@ -1169,6 +1174,13 @@ begin
     return next jsonb_build_object('seq', v_first, 'problem', 'retention_differs');
   end if;
 
+  -- Whatever exists was created, which is an event.
+  if v_head.seq is null and v_last is null and exists (select from public.tenants t where t.id = p_tenant_id)
+    and not exists (select from private.audit_unsealed u where u.tenant_id = p_tenant_id)
+  then
+    return next jsonb_build_object('seq', 1, 'problem', 'chain_missing');
+  end if;
+
   if v_last is distinct from v_head.seq then
     return next jsonb_build_object('seq', coalesce(v_last, v_head.pruned_seq, 0) + 1, 'problem', 'tail_cut');
   elsif v_last is not null and v_head.hash is distinct from (
@@ -1221,10 +1233,8 @@ begin
   end if;
   select k.id, k.tenant_id, k.role into v_key
   from private.api_key_hashes h
-  join public.api_keys k on k.id = h.api_key_id
-  join public.tenants t on t.id = k.tenant_id
-  where h.secret_hash = decode(p_secret_hash, 'hex') and t.status = 'active'
-    and k.revoked_at is null and (k.expires_at is null or k.expires_at > now() + t.clock_offset);
+  cross join lateral private.usable_api_key(h.api_key_id) k
+  where h.secret_hash = decode(p_secret_hash, 'hex');
   if not found then
     return;
   end if;
@@ -1254,6 +1264,21 @@ begin
     v_rest := v_rest / 62;
   end loop;
   return v_text;
+end
+$$;
+
+-- Name: begin_or_end_trial(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.begin_or_end_trial() RETURNS trigger
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if new.plan_id <> old.plan_id and new.trial_ends_at is not distinct from old.trial_ends_at then
+    select now() + new.clock_offset + make_interval(days => p.trial_days) into new.trial_ends_at
+    from public.billing_plans p where p.id = new.plan_id;
+  end if;
+  return new;
 end
 $$;
 
@@ -1294,14 +1319,14 @@ CREATE FUNCTION private.cancel_trial(p_tenant_id uuid, p_reason text) RETURNS pu
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
+declare
+  v_tenant public.tenants := private.lock_tenant(p_tenant_id, 'billing:write');
 begin
-  perform private.require_permission(p_tenant_id, 'billing:write');
   if char_length(p_reason) > 1000 then
     perform private.raise_error(400, 'invalid_reason', 'A reason has at most 1,000 characters.');
   end if;
-  return private.change_plan(
-    private.tenant_on_trial(p_tenant_id), 'free', 'trial_cancelled', jsonb_build_object('reason', p_reason)
-  );
+  perform private.require_trial(v_tenant);
+  return private.change_plan(v_tenant, 'free', 'trial_cancelled', jsonb_build_object('reason', p_reason));
 end
 $$;
 
@@ -1312,18 +1337,12 @@ CREATE FUNCTION private.change_plan(p_tenant public.tenants, p_plan_id text, p_e
     SET search_path TO ''
     AS $$
 declare
-  v_plan public.billing_plans;
   v_tenant public.tenants;
 begin
-  select * into v_plan from public.billing_plans p where p.id = p_plan_id;
-  if not found then
+  if not exists (select from public.billing_plans p where p.id = p_plan_id) then
     perform private.raise_error(404, 'plan_not_found', format('There is no plan "%s".', p_plan_id));
   end if;
-  update public.tenants t
-  set plan_id = v_plan.id,
-    trial_ends_at = private.tenant_now(t.id) + make_interval(days => v_plan.trial_days)
-  where t.id = p_tenant.id
-  returning * into v_tenant;
+  update public.tenants t set plan_id = p_plan_id where t.id = p_tenant.id returning * into v_tenant;
   perform private.audit(
     p_tenant.id, p_event, split_part(p_event, '_', 2), 'tenant', p_tenant.id::text,
     jsonb_build_object('plan_id', p_tenant.plan_id, 'trial_ends_at', p_tenant.trial_ends_at),
@@ -2107,6 +2126,7 @@ CREATE FUNCTION private.create_api_key(p_tenant_id uuid, p_name text, p_role pub
 declare
   v_own public.member_role := private.lock_members(p_tenant_id, 'apikey:create');
   v_name text := btrim(p_name);
+  v_parent public.api_keys;
   v_key public.created_api_key;
 begin
   perform private.require_role_within(v_own, p_role);
@@ -2116,11 +2136,13 @@ begin
   if p_expires_at <= private.tenant_now(p_tenant_id) then
     perform private.raise_error(400, 'invalid_expiry', 'An API key expires in the future, or never.');
   end if;
+  select * into v_parent from public.api_keys k where k.id = private.api_key_id();
   select private.new_api_key_secret(case when t.is_test then 'sk_test_' else 'sk_live_' end) into v_key.secret
   from public.tenants t where t.id = p_tenant_id;
-  insert into public.api_keys (tenant_id, name, prefix, role, expires_at, created_by)
+  insert into public.api_keys (tenant_id, name, prefix, role, expires_at, created_by, parent_id)
   values (
-    p_tenant_id, v_name, left(v_key.secret, 12), p_role, p_expires_at, coalesce(auth.uid(), private.api_key_id())::text
+    p_tenant_id, v_name, left(v_key.secret, 12), p_role, least(p_expires_at, v_parent.expires_at),
+    coalesce(auth.uid(), v_parent.created_by), v_parent.id
   )
   returning id into v_key.id;
   insert into private.api_key_hashes (secret_hash, api_key_id)
@@ -2683,7 +2705,8 @@ begin
   if p_days is null or p_days not between 1 and 365 then
     perform private.raise_error(400, 'invalid_days', 'A trial is extended by 1 to 365 days.');
   end if;
-  v_before := private.tenant_on_trial(p_tenant_id);
+  v_before := private.lock_tenant(p_tenant_id, 'billing:write');
+  perform private.require_trial(v_before);
   update public.tenants t set trial_ends_at = t.trial_ends_at + make_interval(days => p_days)
   where t.id = p_tenant_id
   returning * into v_tenant;
@@ -2764,6 +2787,18 @@ begin
   insert into private.quota_denials as d (tenant_id, metric, source, denied)
   select f.tenant_id, f.metric, 0, sum(f.denied) from folded f group by 1, 2 order by 1, 2
   on conflict (tenant_id, metric, source) do update set denied = d.denied + excluded.denied;
+end
+$$;
+
+-- Name: forget_token(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.forget_token() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  new.payload := new.payload - 'token';
+  return new;
 end
 $$;
 
@@ -3289,6 +3324,16 @@ begin
     perform private.raise_error(409, 'already_member', 'Whoever has this address is a member already.');
   end if;
 
+  -- Whoever may make a tenant could send anybody any number of mails.
+  if (
+    select count(*) >= 200 or count(*) filter (where i.email = v_email) >= 10
+    from public.tenant_invites i where i.tenant_id = p_tenant_id and i.created_at > now() - interval '1 day'
+  ) then
+    perform private.raise_error(
+      429, 'too_many_invites', 'A tenant sends at most 200 invites a day, and 10 of them to one address.'
+    );
+  end if;
+
   update public.tenant_invites i set status = 'revoked', closed_at = now()
   where i.tenant_id = p_tenant_id and i.email = v_email and i.status = 'pending';
   perform private.require_seat(p_tenant_id, (
@@ -3296,7 +3341,7 @@ begin
     where i.tenant_id = p_tenant_id and i.status = 'pending' and i.expires_at > v_at
   ));
   insert into public.tenant_invites (tenant_id, email, role, expires_at, invited_by)
-  values (p_tenant_id, v_email, p_role, v_at + interval '7 days', coalesce(auth.uid(), private.api_key_id())::text)
+  values (p_tenant_id, v_email, p_role, v_at + interval '7 days', coalesce(auth.uid(), private.api_key_id()))
   returning id, v_token, expires_at into v_invite;
   insert into private.invite_tokens (token_hash, invite_id)
   values (sha256(convert_to(v_token, 'UTF8')), v_invite.invite_id);
@@ -3442,6 +3487,19 @@ begin
 end
 $$;
 
+-- Name: leave_tenant(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.leave_tenant(p_tenant_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.membership_of(p_tenant_id, auth.uid());
+  perform from public.tenants t where t.id = p_tenant_id for no key update;
+  delete from public.memberships m where m.tenant_id = p_tenant_id and m.user_id = auth.uid();
+end
+$$;
+
 -- Name: limit_period(uuid, text, public.quota_period); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.limit_period(p_tenant_id uuid, p_metric text, p_period public.quota_period) RETURNS public.quota_period
@@ -3517,11 +3575,7 @@ CREATE FUNCTION private.lock_members(p_tenant_id uuid, p_permission text) RETURN
     SET search_path TO ''
     AS $$
 begin
-  perform private.require_permission(p_tenant_id, p_permission);
-  perform from public.tenants t where t.id = p_tenant_id for no key update;
-  if not found then
-    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
-  end if;
+  perform private.lock_tenant(p_tenant_id, p_permission);
   if private.is_trusted() or private.is_platform_admin() then
     return 'owner'::public.member_role;
   end if;
@@ -3551,6 +3605,25 @@ begin
 end
 $$;
 
+-- Name: lock_tenant(uuid, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.lock_tenant(p_tenant_id uuid, p_permission text) RETURNS public.tenants
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_tenant public.tenants;
+begin
+  perform private.require_permission(p_tenant_id, p_permission);
+  select * into v_tenant from public.tenants t where t.id = p_tenant_id for no key update;
+  if not found then
+    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
+  end if;
+  perform private.require_permission(p_tenant_id, p_permission);
+  return v_tenant;
+end
+$$;
+
 -- Name: log_audit_event(uuid, text, text, text, text, jsonb, jsonb, text, public.audit_severity, public.audit_result, text, jsonb, jsonb, public.audit_actor, text, inet, text, text, uuid); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.log_audit_event(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_changes_summary text, p_severity public.audit_severity, p_result public.audit_result, p_error_message text, p_metadata jsonb, p_personal jsonb, p_actor_type public.audit_actor, p_actor_id text, p_ip_address inet, p_user_agent text, p_request_id text, p_event_id uuid) RETURNS uuid
@@ -3571,6 +3644,13 @@ begin
   end if;
   if jsonb_typeof(p_metadata) <> 'object' or jsonb_typeof(p_personal) <> 'object' then
     perform private.raise_error(400, 'invalid_metadata', 'metadata and personal are JSON objects.');
+  end if;
+  if p_event_type ~ '_(created|updated|deleted)$' and exists (
+    select from pg_catalog.pg_trigger t
+    where t.tgfoid = 'private.audit_change'::regproc
+      and p_event_type ~ ('^' || split_part(encode(t.tgargs, 'escape'), '\000', 1) || '_(created|updated|deleted)$')
+  ) then
+    perform private.raise_error(400, 'reserved_event_type', format('Only the database tells of %s.', p_event_type));
   end if;
   if private.is_trusted() then
     v_event.actor_type := coalesce(p_actor_type, v_event.actor_type);
@@ -4234,6 +4314,19 @@ begin
 end
 $$;
 
+-- Name: recall_invite(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.recall_invite() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  update public.alert_notifications n set status = 'dead', last_error = format('The invite was %s.', new.status)
+  where n.kind = 'invite' and n.payload ->> 'invite_id' = new.id::text and n.status in ('pending', 'failed');
+  return null;
+end
+$$;
+
 -- Name: recompute_usage_metrics(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS public.rollup_answer
@@ -4534,11 +4627,11 @@ declare
   v_own public.member_role;
 begin
   if p_user_id = auth.uid() then
-    perform private.membership_of(p_tenant_id, p_user_id);
-  else
-    v_own := private.lock_members(p_tenant_id, 'member:remove');
-    perform private.require_role_within(v_own, (private.membership_of(p_tenant_id, p_user_id)).role);
+    perform private.leave_tenant(p_tenant_id);
+    return;
   end if;
+  v_own := private.lock_members(p_tenant_id, 'member:remove');
+  perform private.require_role_within(v_own, (private.membership_of(p_tenant_id, p_user_id)).role);
   delete from public.memberships m where m.tenant_id = p_tenant_id and m.user_id = p_user_id;
 end
 $$;
@@ -4609,7 +4702,7 @@ begin
   if p_role is null then
     perform private.raise_error(400, 'invalid_role', 'Name a role: owner, admin, editor or viewer.');
   end if;
-  if p_role < p_own then -- roles are declared from the highest down
+  if p_own is null or p_role < p_own then -- roles are declared from the highest down
     perform private.raise_error(403, 'role_above_own', format('As %s you cannot give or take the role %s.', p_own, p_role));
   end if;
 end
@@ -4634,6 +4727,19 @@ begin
       403, 'seat_limit_reached',
       format('Of %s team members in the plan, %s are taken and %s invited.', v_limit, v_members, p_pending)
     );
+  end if;
+end
+$$;
+
+-- Name: require_trial(public.tenants); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.require_trial(p_tenant public.tenants) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_tenant.trial_ends_at is null then
+    perform private.raise_error(409, 'not_on_trial', 'The tenant is not on trial.');
   end if;
 end
 $$;
@@ -4795,13 +4901,24 @@ CREATE FUNCTION private.revoke_api_key(p_id uuid) RETURNS void
     AS $$
 declare
   v_key public.api_keys;
+  v_revoked uuid[];
 begin
   select * into v_key from public.api_keys k where k.id = p_id;
   if not found or not private.has_permission(v_key.tenant_id, 'apikey:read') then
     perform private.raise_error(404, 'api_key_not_found', 'There is no such API key.');
   end if;
   perform private.require_role_within(private.lock_members(v_key.tenant_id, 'apikey:delete'), v_key.role);
-  update public.api_keys k set revoked_at = now() where k.id = p_id and k.revoked_at is null;
+  with recursive keys as (
+    select p_id as id
+    union
+    select k.id from public.api_keys k join keys p on k.parent_id = p.id
+  ), revoked as (
+    update public.api_keys k set revoked_at = now()
+    from keys where k.id = keys.id and k.revoked_at is null
+    returning k.id
+  )
+  select coalesce(array_agg(r.id), '{}') into v_revoked from revoked r;
+  perform private.revoke_invites_by(r.id, null, null) from unnest(v_revoked) r (id);
 end
 $$;
 
@@ -4826,6 +4943,36 @@ begin
 end
 $$;
 
+-- Name: revoke_invites_by(uuid, uuid, public.member_role); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.revoke_invites_by(p_inviter uuid, p_tenant_id uuid, p_own public.member_role) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  update public.tenant_invites i set status = 'revoked', closed_at = now()
+  where i.invited_by = p_inviter and i.status = 'pending'
+    and (p_tenant_id is null or i.tenant_id = p_tenant_id)
+    and (p_own is null or i.role < p_own);
+end
+$$;
+
+-- Name: revoke_invites_of_member(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.revoke_invites_of_member() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.revoke_invites_by(old.user_id, old.tenant_id, case
+    when tg_op = 'UPDATE' and exists (
+      select from public.role_permissions p where p.role = new.role and p.permission = 'member:invite'
+    ) then new.role
+  end);
+  return null;
+end
+$$;
+
 -- Name: role_in(uuid); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.role_in(p_tenant_id uuid) RETURNS public.member_role
@@ -4837,11 +4984,7 @@ declare
   v_role public.member_role;
 begin
   if v_user_id is null then
-    select k.role into v_role
-    from public.api_keys k
-    join public.tenants t on t.id = k.tenant_id
-    where k.id = private.api_key_id() and k.tenant_id = p_tenant_id and t.status = 'active'
-      and k.revoked_at is null and (k.expires_at is null or k.expires_at > now() + t.clock_offset);
+    select k.role into v_role from private.usable_api_key(private.api_key_id()) k where k.tenant_id = p_tenant_id;
   else
     select m.role into v_role
     from public.memberships m
@@ -4932,10 +5075,7 @@ declare
   v_tenant public.tenants;
 begin
   perform private.require_platform_admin();
-  select * into v_tenant from public.tenants t where t.id = p_tenant_id for no key update;
-  if not found then
-    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
-  end if;
+  v_tenant := private.lock_tenant(p_tenant_id, 'billing:write');
   if v_tenant.plan_id = p_plan_id then
     return v_tenant;
   end if;
@@ -4957,14 +5097,9 @@ CREATE FUNCTION private.set_test_clock(p_tenant_id uuid, p_offset interval) RETU
     SET search_path TO ''
     AS $$
 declare
-  v_tenant public.tenants;
+  v_tenant public.tenants := private.lock_tenant(p_tenant_id, 'tenant:write');
   v_offset interval;
 begin
-  perform private.require_permission(p_tenant_id, 'tenant:write');
-  select * into v_tenant from public.tenants t where t.id = p_tenant_id for no key update;
-  if not found then
-    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
-  end if;
   if not (v_tenant.is_test or private.is_trusted() or private.is_platform_admin()) then
     perform private.raise_error(403, 'platform_admin_only', 'Only a platform admin may set the clock of a tenant that is no test tenant.');
   end if;
@@ -5149,6 +5284,7 @@ begin
   values (p_user_id, btrim(p_reason), auth.uid())
   on conflict (user_id) do update set reason = excluded.reason
   returning * into v_suspension;
+  perform private.revoke_invites_by(p_user_id, null, null);
   return v_suspension;
 end
 $$;
@@ -5302,8 +5438,10 @@ declare
 begin
   if v_user_id is null then
     return query
-      select k.tenant_id from public.api_keys k
-      where k.id = private.api_key_id() and private.has_permission(k.tenant_id, p_permission);
+      select k.tenant_id
+      from private.usable_api_key(private.api_key_id()) k
+      join public.role_permissions p on p.role = k.role
+      where p.permission = p_permission;
   elsif private.is_platform_admin() then
     return query select t.id from public.tenants t;
   else
@@ -5332,26 +5470,6 @@ begin
     perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
   end if;
   return v_now;
-end
-$$;
-
--- Name: tenant_on_trial(uuid); Type: FUNCTION; Schema: private; Owner: -
-
-CREATE FUNCTION private.tenant_on_trial(p_tenant_id uuid) RETURNS public.tenants
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-declare
-  v_tenant public.tenants;
-begin
-  select * into v_tenant from public.tenants t where t.id = p_tenant_id for no key update;
-  if not found then
-    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
-  end if;
-  if v_tenant.trial_ends_at is null then
-    perform private.raise_error(409, 'not_on_trial', 'The tenant is not on trial.');
-  end if;
-  return v_tenant;
 end
 $$;
 
@@ -5443,6 +5561,65 @@ begin
   where m.tenant_id = p_tenant_id and m.user_id = p_user_id
   returning * into v_membership;
   return v_membership;
+end
+$$;
+
+-- Name: api_keys; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.api_keys (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid NOT NULL,
+    name text NOT NULL,
+    prefix text NOT NULL,
+    role public.member_role NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    request_count bigint DEFAULT 0 NOT NULL,
+    created_by uuid,
+    parent_id uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT api_keys_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100)))
+);
+
+-- Name: TABLE api_keys; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.api_keys IS 'What programs of a tenant may do, each in a role.';
+
+-- Name: COLUMN api_keys.prefix; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.api_keys.prefix IS 'The beginning of the secret, to recognize it by.';
+
+-- Name: COLUMN api_keys.expires_at; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.api_keys.expires_at IS 'In the tenant''s time.';
+
+-- Name: COLUMN api_keys.request_count; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.api_keys.request_count IS 'Up to a minute old, as is last_used_at.';
+
+-- Name: COLUMN api_keys.created_by; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.api_keys.created_by IS 'The user who made it, or the key that it was made with.';
+
+-- Name: COLUMN api_keys.parent_id; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.api_keys.parent_id IS 'The key that made it.';
+
+-- Name: usable_api_key(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.usable_api_key(p_id uuid) RETURNS SETOF public.api_keys
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return query
+    select k.*
+    from public.api_keys k
+    join public.tenants t on t.id = k.tenant_id
+    where k.id = p_id and t.status = 'active' and k.revoked_at is null
+      and (k.expires_at is null or k.expires_at > now() + t.clock_offset)
+      and not exists (select from public.user_suspensions s where s.user_id = k.created_by);
 end
 $$;
 
@@ -5538,11 +5715,20 @@ begin
   select count(*) into v_answer.pending from private.audit_unsealed u where u.tenant_id = v_tenant_id;
 
   if p_anchor_seq is not null then
-    select coalesce(
-      (select c.hash from private.audit_chain c where c.tenant_id = v_tenant_id and c.seq = p_anchor_seq),
-      (select h.pruned_hash from private.audit_heads h where h.tenant_id = v_tenant_id and h.pruned_seq = p_anchor_seq)
-    ) into v_anchored;
-    if encode(v_anchored, 'hex') is distinct from lower(p_anchor_hash) then
+    select c.hash into v_anchored
+    from (
+      select c.seq, c.hash from private.audit_chain c where c.tenant_id = v_tenant_id
+      union all
+      select h.pruned_seq, h.pruned_hash from private.audit_heads h where h.tenant_id = v_tenant_id
+    ) c
+    where c.seq = p_anchor_seq;
+    v_answer.anchor := case
+      when encode(v_anchored, 'hex') is not distinct from lower(p_anchor_hash) then 'agrees'
+      -- Its link was dropped with its month: neither proof nor fault.
+      when p_anchor_seq < (select h.pruned_seq from private.audit_heads h where h.tenant_id = v_tenant_id) then 'pruned'
+      else 'differs'
+    end;
+    if v_answer.anchor = 'differs' then
       v_answer.problems := v_answer.problems || jsonb_build_object('seq', p_anchor_seq, 'problem', 'anchor_differs');
     end if;
   end if;
@@ -5874,7 +6060,7 @@ CREATE FUNCTION public.erase_audit_personal_data(user_id uuid DEFAULT NULL::uuid
 
 -- Name: FUNCTION erase_audit_personal_data(user_id uuid, email text); Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON FUNCTION public.erase_audit_personal_data(user_id uuid, email text) IS 'Erases addresses, user agents and e-mail addresses from the audit events of a user, and says of how many; the chain stays intact. Platform admins.';
+COMMENT ON FUNCTION public.erase_audit_personal_data(user_id uuid, email text) IS 'Erases addresses, user agents and e-mail addresses from the audit events of a user, and says of how many; the chain stays intact. Invites keep their address until they are deleted. Platform admins.';
 
 -- Name: explain_decision(uuid); Type: FUNCTION; Schema: public; Owner: -
 
@@ -6053,6 +6239,17 @@ CREATE FUNCTION public.invite_member(tenant_id uuid, email text, role public.mem
 
 COMMENT ON FUNCTION public.invite_member(tenant_id uuid, email text, role public.member_role) IS 'Invites an address in a role up to the caller''s own, for 7 days, in place of an earlier invite; the token is shown here and in the mail alone. Needs member:invite and a free seat.';
 
+-- Name: leave_tenant(uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.leave_tenant(tenant_id uuid) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.leave_tenant($1) $_$;
+
+-- Name: FUNCTION leave_tenant(tenant_id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.leave_tenant(tenant_id uuid) IS 'Ends the signed-in user''s own membership. The last owner stays.';
+
 -- Name: log_audit_event(uuid, text, text, text, text, jsonb, jsonb, text, public.audit_severity, public.audit_result, text, jsonb, jsonb, public.audit_actor, text, inet, text, text, uuid); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.log_audit_event(tenant_id uuid, event_type text, action text DEFAULT NULL::text, entity_type text DEFAULT NULL::text, entity_id text DEFAULT NULL::text, old_values jsonb DEFAULT NULL::jsonb, new_values jsonb DEFAULT NULL::jsonb, changes_summary text DEFAULT NULL::text, severity public.audit_severity DEFAULT 'info'::public.audit_severity, result public.audit_result DEFAULT 'success'::public.audit_result, error_message text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, personal jsonb DEFAULT NULL::jsonb, actor_type public.audit_actor DEFAULT NULL::public.audit_actor, actor_id text DEFAULT NULL::text, ip_address inet DEFAULT NULL::inet, user_agent text DEFAULT NULL::text, request_id text DEFAULT NULL::text, event_id uuid DEFAULT NULL::uuid) RETURNS uuid
@@ -6173,7 +6370,7 @@ CREATE FUNCTION public.revoke_api_key(id uuid) RETURNS void
 
 -- Name: FUNCTION revoke_api_key(id uuid); Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON FUNCTION public.revoke_api_key(id uuid) IS 'Ends an API key at once and for good. Needs apikey:delete and a role not below the key''s.';
+COMMENT ON FUNCTION public.revoke_api_key(id uuid) IS 'Ends an API key and those that it made, at once and for good, and revokes their invites. Needs apikey:delete and a role not below the key''s.';
 
 -- Name: revoke_invite(uuid); Type: FUNCTION; Schema: public; Owner: -
 
@@ -6250,7 +6447,7 @@ CREATE FUNCTION public.suspend_user(user_id uuid, reason text) RETURNS public.us
 
 -- Name: FUNCTION suspend_user(user_id uuid, reason text); Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON FUNCTION public.suspend_user(user_id uuid, reason text) IS 'Takes every permission from a user until reactivate_user, and records why. Platform admins.';
+COMMENT ON FUNCTION public.suspend_user(user_id uuid, reason text) IS 'Takes every permission from a user and from the API keys they made until reactivate_user, revokes their invites, and records why. Platform admins.';
 
 -- Name: transfer_ownership(uuid, uuid); Type: FUNCTION; Schema: public; Owner: -
 
@@ -6557,44 +6754,7 @@ COMMENT ON TABLE public.alert_notifications IS 'The outbox: every message that h
 
 -- Name: COLUMN alert_notifications.payload; Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON COLUMN public.alert_notifications.payload IS 'What to send. May hold a secret such as an invite token, so members do not read it.';
-
--- Name: api_keys; Type: TABLE; Schema: public; Owner: -
-
-CREATE TABLE public.api_keys (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    tenant_id uuid NOT NULL,
-    name text NOT NULL,
-    prefix text NOT NULL,
-    role public.member_role NOT NULL,
-    expires_at timestamp with time zone,
-    revoked_at timestamp with time zone,
-    last_used_at timestamp with time zone,
-    request_count bigint DEFAULT 0 NOT NULL,
-    created_by text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT api_keys_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100)))
-);
-
--- Name: TABLE api_keys; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON TABLE public.api_keys IS 'What programs of a tenant may do, each in a role.';
-
--- Name: COLUMN api_keys.prefix; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.api_keys.prefix IS 'The beginning of the secret, to recognize it by.';
-
--- Name: COLUMN api_keys.expires_at; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.api_keys.expires_at IS 'In the tenant''s time.';
-
--- Name: COLUMN api_keys.request_count; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.api_keys.request_count IS 'Up to a minute old, as is last_used_at.';
-
--- Name: COLUMN api_keys.created_by; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.api_keys.created_by IS 'The user or API key that made it.';
+COMMENT ON COLUMN public.alert_notifications.payload IS 'What to send. Holds a secret, such as an invite''s token, until it is sent, so members do not read it.';
 
 -- Name: billing_plans; Type: TABLE; Schema: public; Owner: -
 
@@ -7083,6 +7243,10 @@ CREATE INDEX usage_batches_by_tenant ON private.usage_batches USING btree (tenan
 
 CREATE INDEX usage_event_keys_by_age ON private.usage_event_keys USING btree (recorded_at);
 
+-- Name: alert_notifications_by_invite; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX alert_notifications_by_invite ON public.alert_notifications USING btree (((payload ->> 'invite_id'::text))) WHERE (kind = 'invite'::text);
+
 -- Name: alert_notifications_by_tenant; Type: INDEX; Schema: public; Owner: -
 
 CREATE INDEX alert_notifications_by_tenant ON public.alert_notifications USING btree (tenant_id, created_at DESC);
@@ -7090,6 +7254,10 @@ CREATE INDEX alert_notifications_by_tenant ON public.alert_notifications USING b
 -- Name: alert_notifications_due; Type: INDEX; Schema: public; Owner: -
 
 CREATE INDEX alert_notifications_due ON public.alert_notifications USING btree (next_attempt_at) WHERE (status = ANY (ARRAY['pending'::public.notification_status, 'failed'::public.notification_status]));
+
+-- Name: api_keys_by_parent; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX api_keys_by_parent ON public.api_keys USING btree (parent_id);
 
 -- Name: api_keys_by_tenant; Type: INDEX; Schema: public; Owner: -
 
@@ -7142,6 +7310,10 @@ CREATE UNIQUE INDEX quota_decisions_one_first_of_window ON public.quota_decision
 -- Name: quota_decisions_one_per_sight; Type: INDEX; Schema: public; Owner: -
 
 CREATE UNIQUE INDEX quota_decisions_one_per_sight ON public.quota_decisions USING btree (tenant_id, metric, period, subject, window_start, used, limit_value) NULLS NOT DISTINCT WHERE (NOT allowed);
+
+-- Name: tenant_invites_by_inviter; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX tenant_invites_by_inviter ON public.tenant_invites USING btree (invited_by) WHERE (status = 'pending'::public.invite_status);
 
 -- Name: tenant_invites_by_tenant; Type: INDEX; Schema: public; Owner: -
 
@@ -7235,6 +7407,14 @@ CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.tenants F
 
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.user_suspensions FOR EACH ROW EXECUTE FUNCTION private.audit_change('user_suspension', 'user_id');
 
+-- Name: tenants begin_or_end_trial; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER begin_or_end_trial BEFORE UPDATE OF plan_id ON public.tenants FOR EACH ROW EXECUTE FUNCTION private.begin_or_end_trial();
+
+-- Name: alert_notifications forget_token; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER forget_token BEFORE UPDATE OF status ON public.alert_notifications FOR EACH ROW WHEN ((new.status = ANY (ARRAY['sent'::public.notification_status, 'dead'::public.notification_status]))) EXECUTE FUNCTION private.forget_token();
+
 -- Name: memberships keep_an_owner; Type: TRIGGER; Schema: public; Owner: -
 
 CREATE TRIGGER keep_an_owner AFTER DELETE OR UPDATE ON public.memberships FOR EACH ROW EXECUTE FUNCTION private.keep_an_owner();
@@ -7258,6 +7438,14 @@ CREATE TRIGGER meter_truncate_team_members BEFORE TRUNCATE ON public.memberships
 -- Name: memberships meter_update_team_members; Type: TRIGGER; Schema: public; Owner: -
 
 CREATE TRIGGER meter_update_team_members AFTER UPDATE ON public.memberships REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.meter_rows('team_members');
+
+-- Name: tenant_invites recall_invite; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER recall_invite AFTER UPDATE OF status ON public.tenant_invites FOR EACH ROW WHEN ((new.status <> 'pending'::public.invite_status)) EXECUTE FUNCTION private.recall_invite();
+
+-- Name: memberships revoke_invites_of_member; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER revoke_invites_of_member AFTER DELETE OR UPDATE OF role ON public.memberships FOR EACH ROW EXECUTE FUNCTION private.revoke_invites_of_member();
 
 -- Name: tenant_limits set_updated_at; Type: TRIGGER; Schema: public; Owner: -
 
@@ -7331,6 +7519,11 @@ ALTER TABLE ONLY private.usage_event_keys
 
 ALTER TABLE ONLY private.usage_rollups
     ADD CONSTRAINT usage_rollups_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+-- Name: api_keys api_keys_parent_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_parent_id_fkey FOREIGN KEY (parent_id) REFERENCES public.api_keys(id) ON DELETE CASCADE;
 
 -- Name: api_keys api_keys_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
 
@@ -7726,6 +7919,10 @@ GRANT ALL ON FUNCTION private.authenticate_api_key(p_secret_hash text) TO servic
 
 REVOKE ALL ON FUNCTION private.base62(p_value bigint, p_length integer) FROM PUBLIC;
 
+-- Name: FUNCTION begin_or_end_trial(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.begin_or_end_trial() FROM PUBLIC;
+
 -- Name: TABLE tenants; Type: ACL; Schema: public; Owner: -
 
 GRANT SELECT ON TABLE public.tenants TO authenticated;
@@ -7965,6 +8162,10 @@ REVOKE ALL ON FUNCTION private.fold_api_key_uses() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.fold_quota_denials() FROM PUBLIC;
 
+-- Name: FUNCTION forget_token(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.forget_token() FROM PUBLIC;
+
 -- Name: FUNCTION generate_audit_report(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.generate_audit_report(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
@@ -8089,6 +8290,11 @@ REVOKE ALL ON FUNCTION private.latency_bucket(p_latency double precision) FROM P
 
 REVOKE ALL ON FUNCTION private.latency_percentiles(p_sketch private.latency_sketch) FROM PUBLIC;
 
+-- Name: FUNCTION leave_tenant(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.leave_tenant(p_tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.leave_tenant(p_tenant_id uuid) TO authenticated;
+
 -- Name: FUNCTION limit_period(p_tenant_id uuid, p_metric text, p_period public.quota_period); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.limit_period(p_tenant_id uuid, p_metric text, p_period public.quota_period) FROM PUBLIC;
@@ -8108,6 +8314,10 @@ REVOKE ALL ON FUNCTION private.lock_members(p_tenant_id uuid, p_permission text)
 -- Name: FUNCTION lock_partitioned(p_table regclass); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.lock_partitioned(p_table regclass) FROM PUBLIC;
+
+-- Name: FUNCTION lock_tenant(p_tenant_id uuid, p_permission text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.lock_tenant(p_tenant_id uuid, p_permission text) FROM PUBLIC;
 
 -- Name: FUNCTION log_audit_event(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_changes_summary text, p_severity public.audit_severity, p_result public.audit_result, p_error_message text, p_metadata jsonb, p_personal jsonb, p_actor_type public.audit_actor, p_actor_id text, p_ip_address inet, p_user_agent text, p_request_id text, p_event_id uuid); Type: ACL; Schema: private; Owner: -
 
@@ -8233,6 +8443,10 @@ REVOKE ALL ON FUNCTION private.read_usage(p_tenant_ids uuid[], p_period_type tex
 
 REVOKE ALL ON FUNCTION private.readable_count(p_value numeric) FROM PUBLIC;
 
+-- Name: FUNCTION recall_invite(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.recall_invite() FROM PUBLIC;
+
 -- Name: FUNCTION recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
@@ -8303,6 +8517,10 @@ REVOKE ALL ON FUNCTION private.require_role_within(p_own public.member_role, p_r
 
 REVOKE ALL ON FUNCTION private.require_seat(p_tenant_id uuid, p_pending bigint) FROM PUBLIC;
 
+-- Name: FUNCTION require_trial(p_tenant public.tenants); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.require_trial(p_tenant public.tenants) FROM PUBLIC;
+
 -- Name: FUNCTION reserve_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_ttl_seconds integer, p_key text, p_event jsonb); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.reserve_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text, p_ttl_seconds integer, p_key text, p_event jsonb) FROM PUBLIC;
@@ -8341,6 +8559,14 @@ GRANT ALL ON FUNCTION private.revoke_api_key(p_id uuid) TO service_role;
 REVOKE ALL ON FUNCTION private.revoke_invite(p_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.revoke_invite(p_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION private.revoke_invite(p_id uuid) TO service_role;
+
+-- Name: FUNCTION revoke_invites_by(p_inviter uuid, p_tenant_id uuid, p_own public.member_role); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.revoke_invites_by(p_inviter uuid, p_tenant_id uuid, p_own public.member_role) FROM PUBLIC;
+
+-- Name: FUNCTION revoke_invites_of_member(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.revoke_invites_of_member() FROM PUBLIC;
 
 -- Name: FUNCTION role_in(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
 
@@ -8426,10 +8652,6 @@ GRANT ALL ON FUNCTION private.tenant_ids_with(p_permission text) TO authenticate
 
 REVOKE ALL ON FUNCTION private.tenant_now(p_tenant_id uuid) FROM PUBLIC;
 
--- Name: FUNCTION tenant_on_trial(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
-
-REVOKE ALL ON FUNCTION private.tenant_on_trial(p_tenant_id uuid) FROM PUBLIC;
-
 -- Name: FUNCTION tightest_window(p_windows private.quota_window[], p_amount bigint, p_allowed boolean); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.tightest_window(p_windows private.quota_window[], p_amount bigint, p_allowed boolean) FROM PUBLIC;
@@ -8453,6 +8675,15 @@ GRANT ALL ON FUNCTION private.transfer_ownership(p_tenant_id uuid, p_user_id uui
 REVOKE ALL ON FUNCTION private.update_member_role(p_tenant_id uuid, p_user_id uuid, p_role public.member_role) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.update_member_role(p_tenant_id uuid, p_user_id uuid, p_role public.member_role) TO authenticated;
 GRANT ALL ON FUNCTION private.update_member_role(p_tenant_id uuid, p_user_id uuid, p_role public.member_role) TO service_role;
+
+-- Name: TABLE api_keys; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.api_keys TO authenticated;
+GRANT SELECT ON TABLE public.api_keys TO service_role;
+
+-- Name: FUNCTION usable_api_key(p_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.usable_api_key(p_id uuid) FROM PUBLIC;
 
 -- Name: FUNCTION usage_denials(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
@@ -8696,6 +8927,11 @@ REVOKE ALL ON FUNCTION public.invite_member(tenant_id uuid, email text, role pub
 GRANT ALL ON FUNCTION public.invite_member(tenant_id uuid, email text, role public.member_role) TO authenticated;
 GRANT ALL ON FUNCTION public.invite_member(tenant_id uuid, email text, role public.member_role) TO service_role;
 
+-- Name: FUNCTION leave_tenant(tenant_id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.leave_tenant(tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leave_tenant(tenant_id uuid) TO authenticated;
+
 -- Name: FUNCTION log_audit_event(tenant_id uuid, event_type text, action text, entity_type text, entity_id text, old_values jsonb, new_values jsonb, changes_summary text, severity public.audit_severity, result public.audit_result, error_message text, metadata jsonb, personal jsonb, actor_type public.audit_actor, actor_id text, ip_address inet, user_agent text, request_id text, event_id uuid); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.log_audit_event(tenant_id uuid, event_type text, action text, entity_type text, entity_id text, old_values jsonb, new_values jsonb, changes_summary text, severity public.audit_severity, result public.audit_result, error_message text, metadata jsonb, personal jsonb, actor_type public.audit_actor, actor_id text, ip_address inet, user_agent text, request_id text, event_id uuid) FROM PUBLIC;
@@ -8827,11 +9063,6 @@ GRANT ALL ON FUNCTION public.verify_audit_chain(tenant_id uuid, anchor_seq bigin
 -- Name: TABLE alert_notifications; Type: ACL; Schema: public; Owner: -
 
 GRANT SELECT ON TABLE public.alert_notifications TO service_role;
-
--- Name: TABLE api_keys; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT ON TABLE public.api_keys TO authenticated;
-GRANT SELECT ON TABLE public.api_keys TO service_role;
 
 -- Name: TABLE billing_plans; Type: ACL; Schema: public; Owner: -
 

@@ -116,12 +116,25 @@ create table public.alert_notifications (
 );
 comment on table public.alert_notifications is
   'The outbox: every message that has to leave, for alerts, invites and billing mails alike.';
-comment on column public.alert_notifications.payload is 'What to send. May hold a secret such as an invite token, so members do not read it.';
+comment on column public.alert_notifications.payload is 'What to send. Holds a secret, such as an invite''s token, until it is sent, so members do not read it.';
 
 alter table public.alert_notifications enable row level security;
 
 revoke all on public.alert_notifications from anon, authenticated, service_role;
 grant select on public.alert_notifications to service_role;
 
+-- A message that has left, or never will, needs no secret any more.
+create function private.forget_token() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  new.payload := new.payload - 'token';
+  return new;
+end
+$$;
+revoke all on function private.forget_token() from public, anon, authenticated, service_role;
+create trigger forget_token before update of status on public.alert_notifications
+  for each row when (new.status in ('sent', 'dead')) execute function private.forget_token();
+
+create index alert_notifications_by_invite on public.alert_notifications ((payload ->> 'invite_id')) where kind = 'invite';
 create index alert_notifications_due on public.alert_notifications (next_attempt_at) where status in ('pending', 'failed');
 create index alert_notifications_by_tenant on public.alert_notifications (tenant_id, created_at desc);

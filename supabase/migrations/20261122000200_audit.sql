@@ -46,6 +46,8 @@ create table public.audit_events (
 comment on table public.audit_events is 'What was done: append-only, a partition a month. Written by private.audit alone.';
 comment on column public.audit_events.actor_id is 'User id, API key id, or the database role of the system.';
 comment on column public.audit_events.source is 'Whether the database saw it happen, or the application told of it.';
+comment on column public.audit_events.ip_address is
+  'What the nearest proxy says: where a request can come past it, its sender chooses. Of a request through an edge function, the function''s.';
 comment on column public.audit_events.personal is 'Personal data, such as an e-mail address, that can be erased.';
 
 alter table public.audit_events enable row level security;

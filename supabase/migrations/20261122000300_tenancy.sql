@@ -6,8 +6,7 @@
 -- psql), may do everything; which of these is calling is read from the session's role, which a token cannot choose, never
 -- from a claim.
 --
--- A tenant always has an owner once it had one, unless it is deleted. What takes an owner away updates the tenant's row
--- first, so that two who do so wait for each other.
+-- A tenant always has an owner once it had one, unless it is deleted.
 --
 -- A tenant's time is now plus its test clock, which goes ahead up to 400 days and never back.
 
@@ -118,11 +117,7 @@ declare
   v_role public.member_role;
 begin
   if v_user_id is null then
-    select k.role into v_role
-    from public.api_keys k
-    join public.tenants t on t.id = k.tenant_id
-    where k.id = private.api_key_id() and k.tenant_id = p_tenant_id and t.status = 'active'
-      and k.revoked_at is null and (k.expires_at is null or k.expires_at > now() + t.clock_offset);
+    select k.role into v_role from private.usable_api_key(private.api_key_id()) k where k.tenant_id = p_tenant_id;
   else
     select m.role into v_role
     from public.memberships m
@@ -161,6 +156,24 @@ end
 $$;
 revoke all on function private.require_permission(uuid, text) from public, anon, authenticated, service_role;
 
+-- Locks a tenant's row for a change that needs the permission, and returns it. Asked before, so that nobody else makes
+-- others wait, and again afterwards: whoever held the lock may have taken the permission away.
+create function private.lock_tenant(p_tenant_id uuid, p_permission text) returns public.tenants
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_tenant public.tenants;
+begin
+  perform private.require_permission(p_tenant_id, p_permission);
+  select * into v_tenant from public.tenants t where t.id = p_tenant_id for no key update;
+  if not found then
+    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
+  end if;
+  perform private.require_permission(p_tenant_id, p_permission);
+  return v_tenant;
+end
+$$;
+revoke all on function private.lock_tenant(uuid, text) from public, anon, authenticated, service_role;
+
 -- Ends the call with PT403 unless a platform admin or the service role is calling.
 create function private.require_platform_admin() returns void
 language plpgsql stable security definer set search_path = '' as $$
@@ -181,8 +194,10 @@ declare
 begin
   if v_user_id is null then
     return query
-      select k.tenant_id from public.api_keys k
-      where k.id = private.api_key_id() and private.has_permission(k.tenant_id, p_permission);
+      select k.tenant_id
+      from private.usable_api_key(private.api_key_id()) k
+      join public.role_permissions p on p.role = k.role
+      where p.permission = p_permission;
   elsif private.is_platform_admin() then
     return query select t.id from public.tenants t;
   else
@@ -397,14 +412,9 @@ grant execute on function public.create_tenant(text, text, boolean) to authentic
 create function private.set_test_clock(p_tenant_id uuid, p_offset interval) returns public.tenants
 language plpgsql volatile security definer set search_path = '' as $$
 declare
-  v_tenant public.tenants;
+  v_tenant public.tenants := private.lock_tenant(p_tenant_id, 'tenant:write');
   v_offset interval;
 begin
-  perform private.require_permission(p_tenant_id, 'tenant:write');
-  select * into v_tenant from public.tenants t where t.id = p_tenant_id for no key update;
-  if not found then
-    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
-  end if;
   if not (v_tenant.is_test or private.is_trusted() or private.is_platform_admin()) then
     perform private.raise_error(403, 'platform_admin_only', 'Only a platform admin may set the clock of a tenant that is no test tenant.');
   end if;

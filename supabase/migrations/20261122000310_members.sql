@@ -1,11 +1,14 @@
 -- Members: changing who belongs to a tenant, and inviting others to it.
 --
 -- Nobody grants a role above their own, or changes a member whose role is above it; platform admins and trusted callers
--- act as owners. A seat is a member or a pending invite; there are as many as the plan's `team_members`. Whoever takes a
--- seat or an owner away or adds one locks the tenant's row first, so they do so one after the other.
+-- act as owners. A seat is a member or a pending invite; there are as many as the plan's `team_members`. Every function
+-- here locks the tenant's row before those of its members and invites, so changes of a team happen one after the other.
+-- What deletes memberships by hand, or an account, comes from the other side: of two that then wait for each other
+-- Postgres ends one. A sole owner's account cannot be deleted before the tenant is, or has another owner.
 --
--- An invite binds to its address: only a user with that e-mail can accept it, within 7 days of the tenant's time. Its
--- token leaves in the mail and in the answer to whoever invites; the database keeps a hash.
+-- An invite binds to its address: only a user with that e-mail can accept it, within 7 days of the tenant's time, and as
+-- long as who invited may still give its role. Its token leaves in the mail and in the answer to whoever invites. The
+-- database keeps a hash of it, and the outbox the token itself until the mail is sent or the invite is closed.
 
 set lock_timeout = '5s';
 set statement_timeout = '60s';
@@ -23,7 +26,7 @@ create table public.tenant_invites (
   role public.member_role not null,
   status public.invite_status not null default 'pending',
   expires_at timestamptz not null,
-  invited_by text,
+  invited_by uuid,
   created_at timestamptz not null default now(),
   closed_at timestamptz,
   constraint tenant_invites_email_form check (email = lower(email) and email ~ '^[^@\s]+@[^@\s]+\.[^@\s]+$' and char_length(email) <= 320),
@@ -39,6 +42,7 @@ create policy members_read_tenant_invites on public.tenant_invites for select to
   using (tenant_id = any (array(select private.tenant_ids_with('member:read'))));
 create unique index tenant_invites_one_pending on public.tenant_invites (tenant_id, email) where status = 'pending';
 create index tenant_invites_by_tenant on public.tenant_invites (tenant_id, created_at desc);
+create index tenant_invites_by_inviter on public.tenant_invites (invited_by) where status = 'pending';
 create trigger audit_change after insert or update or delete on public.tenant_invites
   for each row execute function private.audit_change('tenant_invite', 'id', 'email');
 
@@ -73,15 +77,53 @@ revoke all on function private.keep_an_owner() from public, anon, authenticated,
 create trigger keep_an_owner after update or delete on public.memberships
   for each row execute function private.keep_an_owner();
 
+-- Closes the pending invites of a user or an API key that are for a role above p_own; null: all of them.
+create function private.revoke_invites_by(p_inviter uuid, p_tenant_id uuid, p_own public.member_role) returns void
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  update public.tenant_invites i set status = 'revoked', closed_at = now()
+  where i.invited_by = p_inviter and i.status = 'pending'
+    and (p_tenant_id is null or i.tenant_id = p_tenant_id)
+    and (p_own is null or i.role < p_own);
+end
+$$;
+revoke all on function private.revoke_invites_by(uuid, uuid, public.member_role)
+  from public, anon, authenticated, service_role;
+
+-- What a member may not give any more, they have not given.
+create function private.revoke_invites_of_member() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  perform private.revoke_invites_by(old.user_id, old.tenant_id, case
+    when tg_op = 'UPDATE' and exists (
+      select from public.role_permissions p where p.role = new.role and p.permission = 'member:invite'
+    ) then new.role
+  end);
+  return null;
+end
+$$;
+revoke all on function private.revoke_invites_of_member() from public, anon, authenticated, service_role;
+create trigger revoke_invites_of_member after update of role or delete on public.memberships
+  for each row execute function private.revoke_invites_of_member();
+
+-- The mail of an invite that is closed does not leave any more.
+create function private.recall_invite() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  update public.alert_notifications n set status = 'dead', last_error = format('The invite was %s.', new.status)
+  where n.kind = 'invite' and n.payload ->> 'invite_id' = new.id::text and n.status in ('pending', 'failed');
+  return null;
+end
+$$;
+revoke all on function private.recall_invite() from public, anon, authenticated, service_role;
+create trigger recall_invite after update of status on public.tenant_invites
+  for each row when (new.status <> 'pending') execute function private.recall_invite();
+
 -- Keeps others from changing a tenant's members meanwhile; returns the role up to which the caller gives and takes.
 create function private.lock_members(p_tenant_id uuid, p_permission text) returns public.member_role
 language plpgsql volatile security definer set search_path = '' as $$
 begin
-  perform private.require_permission(p_tenant_id, p_permission);
-  perform from public.tenants t where t.id = p_tenant_id for no key update;
-  if not found then
-    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
-  end if;
+  perform private.lock_tenant(p_tenant_id, p_permission);
   if private.is_trusted() or private.is_platform_admin() then
     return 'owner'::public.member_role;
   end if;
@@ -96,7 +138,7 @@ begin
   if p_role is null then
     perform private.raise_error(400, 'invalid_role', 'Name a role: owner, admin, editor or viewer.');
   end if;
-  if p_role < p_own then -- roles are declared from the highest down
+  if p_own is null or p_role < p_own then -- roles are declared from the highest down
     perform private.raise_error(403, 'role_above_own', format('As %s you cannot give or take the role %s.', p_own, p_role));
   end if;
 end
@@ -172,18 +214,35 @@ revoke all on function public.update_member_role(uuid, uuid, public.member_role)
   from public, anon, authenticated, service_role;
 grant execute on function public.update_member_role(uuid, uuid, public.member_role) to authenticated, service_role;
 
--- Whoever removes themselves leaves, which needs no permission.
+-- Needs no permission.
+create function private.leave_tenant(p_tenant_id uuid) returns void
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  perform private.membership_of(p_tenant_id, auth.uid());
+  perform from public.tenants t where t.id = p_tenant_id for no key update;
+  delete from public.memberships m where m.tenant_id = p_tenant_id and m.user_id = auth.uid();
+end
+$$;
+revoke all on function private.leave_tenant(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.leave_tenant(uuid) to authenticated;
+
+create function public.leave_tenant(tenant_id uuid) returns void
+language sql volatile security invoker set search_path = '' as $$ select * from private.leave_tenant($1) $$;
+comment on function public.leave_tenant(uuid) is 'Ends the signed-in user''s own membership. The last owner stays.';
+revoke all on function public.leave_tenant(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.leave_tenant(uuid) to authenticated;
+
 create function private.remove_member(p_tenant_id uuid, p_user_id uuid) returns void
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_own public.member_role;
 begin
   if p_user_id = auth.uid() then
-    perform private.membership_of(p_tenant_id, p_user_id);
-  else
-    v_own := private.lock_members(p_tenant_id, 'member:remove');
-    perform private.require_role_within(v_own, (private.membership_of(p_tenant_id, p_user_id)).role);
+    perform private.leave_tenant(p_tenant_id);
+    return;
   end if;
+  v_own := private.lock_members(p_tenant_id, 'member:remove');
+  perform private.require_role_within(v_own, (private.membership_of(p_tenant_id, p_user_id)).role);
   delete from public.memberships m where m.tenant_id = p_tenant_id and m.user_id = p_user_id;
 end
 $$;
@@ -270,6 +329,16 @@ begin
     perform private.raise_error(409, 'already_member', 'Whoever has this address is a member already.');
   end if;
 
+  -- Whoever may make a tenant could send anybody any number of mails.
+  if (
+    select count(*) >= 200 or count(*) filter (where i.email = v_email) >= 10
+    from public.tenant_invites i where i.tenant_id = p_tenant_id and i.created_at > now() - interval '1 day'
+  ) then
+    perform private.raise_error(
+      429, 'too_many_invites', 'A tenant sends at most 200 invites a day, and 10 of them to one address.'
+    );
+  end if;
+
   update public.tenant_invites i set status = 'revoked', closed_at = now()
   where i.tenant_id = p_tenant_id and i.email = v_email and i.status = 'pending';
   perform private.require_seat(p_tenant_id, (
@@ -277,7 +346,7 @@ begin
     where i.tenant_id = p_tenant_id and i.status = 'pending' and i.expires_at > v_at
   ));
   insert into public.tenant_invites (tenant_id, email, role, expires_at, invited_by)
-  values (p_tenant_id, v_email, p_role, v_at + interval '7 days', coalesce(auth.uid(), private.api_key_id())::text)
+  values (p_tenant_id, v_email, p_role, v_at + interval '7 days', coalesce(auth.uid(), private.api_key_id()))
   returning id, v_token, expires_at into v_invite;
   insert into private.invite_tokens (token_hash, invite_id)
   values (sha256(convert_to(v_token, 'UTF8')), v_invite.invite_id);
@@ -432,6 +501,7 @@ begin
   values (p_user_id, btrim(p_reason), auth.uid())
   on conflict (user_id) do update set reason = excluded.reason
   returning * into v_suspension;
+  perform private.revoke_invites_by(p_user_id, null, null);
   return v_suspension;
 end
 $$;
@@ -441,7 +511,7 @@ grant execute on function private.suspend_user(uuid, text) to authenticated, ser
 create function public.suspend_user(user_id uuid, reason text) returns public.user_suspensions
 language sql volatile security invoker set search_path = '' as $$ select * from private.suspend_user($1, $2) $$;
 comment on function public.suspend_user(uuid, text) is
-  'Takes every permission from a user until reactivate_user, and records why. Platform admins.';
+  'Takes every permission from a user and from the API keys they made until reactivate_user, revokes their invites, and records why. Platform admins.';
 revoke all on function public.suspend_user(uuid, text) from public, anon, authenticated, service_role;
 grant execute on function public.suspend_user(uuid, text) to authenticated, service_role;
 

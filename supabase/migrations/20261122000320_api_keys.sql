@@ -4,7 +4,10 @@
 -- that in 6 base62 characters, by which scanners and the edge functions know a malformed key without asking. It is shown
 -- once; the database keeps its SHA-256. An edge function hashes what it was sent, asks authenticate_api_key which key that
 -- is, and signs a token of a minute that names the key. Its tenant, role, expiry and revocation are read from its row at
--- each use (`private.role_in`).
+-- each use.
+--
+-- A key belongs to its tenant and outlives the membership of who made it; while that user is suspended it does not work.
+-- What a key makes does not outlive it: a key that it made ends when it does, and is revoked with it.
 --
 -- Uses are counted in rows that no two sessions share, and added to the key each minute, so a busy key does not serialize
 -- its requests.
@@ -25,7 +28,8 @@ create table public.api_keys (
   revoked_at timestamptz,
   last_used_at timestamptz,
   request_count bigint not null default 0,
-  created_by text,
+  created_by uuid,
+  parent_id uuid references public.api_keys (id) on delete cascade,
   created_at timestamptz not null default now(),
   constraint api_keys_name_length check (char_length(name) between 1 and 100)
 );
@@ -33,13 +37,15 @@ comment on table public.api_keys is 'What programs of a tenant may do, each in a
 comment on column public.api_keys.prefix is 'The beginning of the secret, to recognize it by.';
 comment on column public.api_keys.expires_at is 'In the tenant''s time.';
 comment on column public.api_keys.request_count is 'Up to a minute old, as is last_used_at.';
-comment on column public.api_keys.created_by is 'The user or API key that made it.';
+comment on column public.api_keys.created_by is 'The user who made it, or the key that it was made with.';
+comment on column public.api_keys.parent_id is 'The key that made it.';
 alter table public.api_keys enable row level security;
 revoke all on public.api_keys from anon, authenticated, service_role;
 grant select on public.api_keys to authenticated, service_role;
 create policy members_read_api_keys on public.api_keys for select to authenticated
   using (tenant_id = any (array(select private.tenant_ids_with('apikey:read'))));
 create index api_keys_by_tenant on public.api_keys (tenant_id, created_at);
+create index api_keys_by_parent on public.api_keys (parent_id);
 create trigger audit_change after insert or delete or update of name, role, expires_at, revoked_at on public.api_keys
   for each row execute function private.audit_change('api_key', 'id');
 
@@ -128,6 +134,7 @@ language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_own public.member_role := private.lock_members(p_tenant_id, 'apikey:create');
   v_name text := btrim(p_name);
+  v_parent public.api_keys;
   v_key public.created_api_key;
 begin
   perform private.require_role_within(v_own, p_role);
@@ -137,11 +144,13 @@ begin
   if p_expires_at <= private.tenant_now(p_tenant_id) then
     perform private.raise_error(400, 'invalid_expiry', 'An API key expires in the future, or never.');
   end if;
+  select * into v_parent from public.api_keys k where k.id = private.api_key_id();
   select private.new_api_key_secret(case when t.is_test then 'sk_test_' else 'sk_live_' end) into v_key.secret
   from public.tenants t where t.id = p_tenant_id;
-  insert into public.api_keys (tenant_id, name, prefix, role, expires_at, created_by)
+  insert into public.api_keys (tenant_id, name, prefix, role, expires_at, created_by, parent_id)
   values (
-    p_tenant_id, v_name, left(v_key.secret, 12), p_role, p_expires_at, coalesce(auth.uid(), private.api_key_id())::text
+    p_tenant_id, v_name, left(v_key.secret, 12), p_role, least(p_expires_at, v_parent.expires_at),
+    coalesce(auth.uid(), v_parent.created_by), v_parent.id
   )
   returning id into v_key.id;
   insert into private.api_key_hashes (secret_hash, api_key_id)
@@ -167,13 +176,24 @@ create function private.revoke_api_key(p_id uuid) returns void
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_key public.api_keys;
+  v_revoked uuid[];
 begin
   select * into v_key from public.api_keys k where k.id = p_id;
   if not found or not private.has_permission(v_key.tenant_id, 'apikey:read') then
     perform private.raise_error(404, 'api_key_not_found', 'There is no such API key.');
   end if;
   perform private.require_role_within(private.lock_members(v_key.tenant_id, 'apikey:delete'), v_key.role);
-  update public.api_keys k set revoked_at = now() where k.id = p_id and k.revoked_at is null;
+  with recursive keys as (
+    select p_id as id
+    union
+    select k.id from public.api_keys k join keys p on k.parent_id = p.id
+  ), revoked as (
+    update public.api_keys k set revoked_at = now()
+    from keys where k.id = keys.id and k.revoked_at is null
+    returning k.id
+  )
+  select coalesce(array_agg(r.id), '{}') into v_revoked from revoked r;
+  perform private.revoke_invites_by(r.id, null, null) from unnest(v_revoked) r (id);
 end
 $$;
 revoke all on function private.revoke_api_key(uuid) from public, anon, authenticated, service_role;
@@ -182,12 +202,28 @@ grant execute on function private.revoke_api_key(uuid) to authenticated, service
 create function public.revoke_api_key(id uuid) returns void
 language sql volatile security invoker set search_path = '' as $$ select * from private.revoke_api_key($1) $$;
 comment on function public.revoke_api_key(uuid) is
-  'Ends an API key at once and for good. Needs apikey:delete and a role not below the key''s.';
+  'Ends an API key and those that it made, at once and for good, and revokes their invites. Needs apikey:delete and a role not below the key''s.';
 revoke all on function public.revoke_api_key(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.revoke_api_key(uuid) to authenticated, service_role;
 
 
 -- Using --------------------------------------------------------------------------------------------------------------
+
+-- The key of this id, if it may be used now: no row for one that is revoked, expired, made by a suspended user, or of a
+-- suspended tenant.
+create function private.usable_api_key(p_id uuid) returns setof public.api_keys
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return query
+    select k.*
+    from public.api_keys k
+    join public.tenants t on t.id = k.tenant_id
+    where k.id = p_id and t.status = 'active' and k.revoked_at is null
+      and (k.expires_at is null or k.expires_at > now() + t.clock_offset)
+      and not exists (select from public.user_suspensions s where s.user_id = k.created_by);
+end
+$$;
+revoke all on function private.usable_api_key(uuid) from public, anon, authenticated, service_role;
 
 -- Which key has this secret, if it may be used; counts the use. p_secret_hash is the SHA-256 in hexadecimal.
 create function private.authenticate_api_key(p_secret_hash text) returns setof public.authenticated_api_key
@@ -200,10 +236,8 @@ begin
   end if;
   select k.id, k.tenant_id, k.role into v_key
   from private.api_key_hashes h
-  join public.api_keys k on k.id = h.api_key_id
-  join public.tenants t on t.id = k.tenant_id
-  where h.secret_hash = decode(p_secret_hash, 'hex') and t.status = 'active'
-    and k.revoked_at is null and (k.expires_at is null or k.expires_at > now() + t.clock_offset);
+  cross join lateral private.usable_api_key(h.api_key_id) k
+  where h.secret_hash = decode(p_secret_hash, 'hex');
   if not found then
     return;
   end if;

@@ -14,7 +14,7 @@ create type public.audit_entry as (
   resolved_at timestamptz, resolved_by text, resolution_note text
 );
 create type public.audit_verification as (
-  is_intact boolean, events bigint, pending bigint, head_seq bigint, head_hash text, problems jsonb
+  is_intact boolean, events bigint, pending bigint, head_seq bigint, head_hash text, anchor text, problems jsonb
 );
 create type private.audit_partition as (name name, starts_at timestamptz, ends_at timestamptz);
 
@@ -87,6 +87,13 @@ begin
   end if;
   if jsonb_typeof(p_metadata) <> 'object' or jsonb_typeof(p_personal) <> 'object' then
     perform private.raise_error(400, 'invalid_metadata', 'metadata and personal are JSON objects.');
+  end if;
+  if p_event_type ~ '_(created|updated|deleted)$' and exists (
+    select from pg_catalog.pg_trigger t
+    where t.tgfoid = 'private.audit_change'::regproc
+      and p_event_type ~ ('^' || split_part(encode(t.tgargs, 'escape'), '\000', 1) || '_(created|updated|deleted)$')
+  ) then
+    perform private.raise_error(400, 'reserved_event_type', format('Only the database tells of %s.', p_event_type));
   end if;
   if private.is_trusted() then
     v_event.actor_type := coalesce(p_actor_type, v_event.actor_type);
@@ -344,6 +351,13 @@ begin
     return next jsonb_build_object('seq', v_first, 'problem', 'retention_differs');
   end if;
 
+  -- Whatever exists was created, which is an event.
+  if v_head.seq is null and v_last is null and exists (select from public.tenants t where t.id = p_tenant_id)
+    and not exists (select from private.audit_unsealed u where u.tenant_id = p_tenant_id)
+  then
+    return next jsonb_build_object('seq', 1, 'problem', 'chain_missing');
+  end if;
+
   if v_last is distinct from v_head.seq then
     return next jsonb_build_object('seq', coalesce(v_last, v_head.pruned_seq, 0) + 1, 'problem', 'tail_cut');
   elsif v_last is not null and v_head.hash is distinct from (
@@ -380,11 +394,20 @@ begin
   select count(*) into v_answer.pending from private.audit_unsealed u where u.tenant_id = v_tenant_id;
 
   if p_anchor_seq is not null then
-    select coalesce(
-      (select c.hash from private.audit_chain c where c.tenant_id = v_tenant_id and c.seq = p_anchor_seq),
-      (select h.pruned_hash from private.audit_heads h where h.tenant_id = v_tenant_id and h.pruned_seq = p_anchor_seq)
-    ) into v_anchored;
-    if encode(v_anchored, 'hex') is distinct from lower(p_anchor_hash) then
+    select c.hash into v_anchored
+    from (
+      select c.seq, c.hash from private.audit_chain c where c.tenant_id = v_tenant_id
+      union all
+      select h.pruned_seq, h.pruned_hash from private.audit_heads h where h.tenant_id = v_tenant_id
+    ) c
+    where c.seq = p_anchor_seq;
+    v_answer.anchor := case
+      when encode(v_anchored, 'hex') is not distinct from lower(p_anchor_hash) then 'agrees'
+      -- Its link was dropped with its month: neither proof nor fault.
+      when p_anchor_seq < (select h.pruned_seq from private.audit_heads h where h.tenant_id = v_tenant_id) then 'pruned'
+      else 'differs'
+    end;
+    if v_answer.anchor = 'differs' then
       v_answer.problems := v_answer.problems || jsonb_build_object('seq', p_anchor_seq, 'problem', 'anchor_differs');
     end if;
   end if;
@@ -525,7 +548,7 @@ grant execute on function private.erase_audit_personal_data(uuid, text) to authe
 create function public.erase_audit_personal_data(user_id uuid default null, email text default null) returns bigint
 language sql volatile security invoker set search_path = '' set statement_timeout = '10min' as $$ select * from private.erase_audit_personal_data($1, $2) $$;
 comment on function public.erase_audit_personal_data(uuid, text) is
-  'Erases addresses, user agents and e-mail addresses from the audit events of a user, and says of how many; the chain stays intact. Platform admins.';
+  'Erases addresses, user agents and e-mail addresses from the audit events of a user, and says of how many; the chain stays intact. Invites keep their address until they are deleted. Platform admins.';
 revoke all on function public.erase_audit_personal_data(uuid, text) from public, anon, authenticated, service_role;
 grant execute on function public.erase_audit_personal_data(uuid, text) to authenticated, service_role;
 

@@ -1,45 +1,46 @@
 -- Trials: a tenant on a plan with trial days is on trial until `trial_ends_at`, in its own time, and then moves to free.
 --
--- created (create_tenant) → extended → upgraded | expired | cancelled; each is an audit event of that name.
+-- created (create_tenant) → extended → upgraded | expired | cancelled; each is an audit event of that name. Whatever else
+-- changes a plan ends the trial as well, or begins one.
 
 set lock_timeout = '5s';
 set statement_timeout = '60s';
 
--- Locks a tenant that is on trial. PT404 for an unknown tenant, PT409 for one that is not on trial.
-create function private.tenant_on_trial(p_tenant_id uuid) returns public.tenants
-language plpgsql volatile security definer set search_path = '' as $$
-declare
-  v_tenant public.tenants;
+create function private.begin_or_end_trial() returns trigger
+language plpgsql stable security definer set search_path = '' as $$
 begin
-  select * into v_tenant from public.tenants t where t.id = p_tenant_id for no key update;
-  if not found then
-    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
+  if new.plan_id <> old.plan_id and new.trial_ends_at is not distinct from old.trial_ends_at then
+    select now() + new.clock_offset + make_interval(days => p.trial_days) into new.trial_ends_at
+    from public.billing_plans p where p.id = new.plan_id;
   end if;
-  if v_tenant.trial_ends_at is null then
-    perform private.raise_error(409, 'not_on_trial', 'The tenant is not on trial.');
-  end if;
-  return v_tenant;
+  return new;
 end
 $$;
-revoke all on function private.tenant_on_trial(uuid) from public, anon, authenticated, service_role;
+revoke all on function private.begin_or_end_trial() from public, anon, authenticated, service_role;
+create trigger begin_or_end_trial before update of plan_id on public.tenants
+  for each row execute function private.begin_or_end_trial();
 
--- Moves a tenant to another plan, which ends its trial; p_event says how. Whatever changes a plan goes through here.
+create function private.require_trial(p_tenant public.tenants) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  if p_tenant.trial_ends_at is null then
+    perform private.raise_error(409, 'not_on_trial', 'The tenant is not on trial.');
+  end if;
+end
+$$;
+revoke all on function private.require_trial(public.tenants) from public, anon, authenticated, service_role;
+
+-- Moves a tenant, whose row is locked, to another plan, and records how.
 create function private.change_plan(p_tenant public.tenants, p_plan_id text, p_event text, p_metadata jsonb default '{}')
 returns public.tenants
 language plpgsql volatile security definer set search_path = '' as $$
 declare
-  v_plan public.billing_plans;
   v_tenant public.tenants;
 begin
-  select * into v_plan from public.billing_plans p where p.id = p_plan_id;
-  if not found then
+  if not exists (select from public.billing_plans p where p.id = p_plan_id) then
     perform private.raise_error(404, 'plan_not_found', format('There is no plan "%s".', p_plan_id));
   end if;
-  update public.tenants t
-  set plan_id = v_plan.id,
-    trial_ends_at = private.tenant_now(t.id) + make_interval(days => v_plan.trial_days)
-  where t.id = p_tenant.id
-  returning * into v_tenant;
+  update public.tenants t set plan_id = p_plan_id where t.id = p_tenant.id returning * into v_tenant;
   perform private.audit(
     p_tenant.id, p_event, split_part(p_event, '_', 2), 'tenant', p_tenant.id::text,
     jsonb_build_object('plan_id', p_tenant.plan_id, 'trial_ends_at', p_tenant.trial_ends_at),
@@ -58,10 +59,7 @@ declare
   v_tenant public.tenants;
 begin
   perform private.require_platform_admin();
-  select * into v_tenant from public.tenants t where t.id = p_tenant_id for no key update;
-  if not found then
-    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
-  end if;
+  v_tenant := private.lock_tenant(p_tenant_id, 'billing:write');
   if v_tenant.plan_id = p_plan_id then
     return v_tenant;
   end if;
@@ -95,7 +93,8 @@ begin
   if p_days is null or p_days not between 1 and 365 then
     perform private.raise_error(400, 'invalid_days', 'A trial is extended by 1 to 365 days.');
   end if;
-  v_before := private.tenant_on_trial(p_tenant_id);
+  v_before := private.lock_tenant(p_tenant_id, 'billing:write');
+  perform private.require_trial(v_before);
   update public.tenants t set trial_ends_at = t.trial_ends_at + make_interval(days => p_days)
   where t.id = p_tenant_id
   returning * into v_tenant;
@@ -119,14 +118,14 @@ grant execute on function public.extend_trial(uuid, int) to authenticated, servi
 
 create function private.cancel_trial(p_tenant_id uuid, p_reason text) returns public.tenants
 language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_tenant public.tenants := private.lock_tenant(p_tenant_id, 'billing:write');
 begin
-  perform private.require_permission(p_tenant_id, 'billing:write');
   if char_length(p_reason) > 1000 then
     perform private.raise_error(400, 'invalid_reason', 'A reason has at most 1,000 characters.');
   end if;
-  return private.change_plan(
-    private.tenant_on_trial(p_tenant_id), 'free', 'trial_cancelled', jsonb_build_object('reason', p_reason)
-  );
+  perform private.require_trial(v_tenant);
+  return private.change_plan(v_tenant, 'free', 'trial_cancelled', jsonb_build_object('reason', p_reason));
 end
 $$;
 revoke all on function private.cancel_trial(uuid, text) from public, anon, authenticated, service_role;

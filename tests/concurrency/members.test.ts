@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import postgres, { type Sql } from "postgres";
 import { afterAll, expect, inject, test } from "vitest";
 import { scaled } from "../helpers/scale.ts";
+import { until } from "../helpers/until.ts";
 
 const connections = Array.from({ length: 8 }, () =>
   postgres(inject("stack").databaseUrl, { max: 1, onnotice: () => {} }),
@@ -93,6 +94,57 @@ test("deletions of memberships behind the functions' back leave an owner, too", 
       ),
     );
     expect(outcomes.sort()).toEqual(["done", "done", "done", "last_owner"]);
+  }
+});
+
+test("owners who leave, remove and demote each other in every way at once never wait in a circle", async () => {
+  const mixed = Object.values(ways);
+  for (let round = 0; round < rounds; round++) {
+    const owners = await Promise.all(Array.from({ length: 4 }, newUser));
+    const tenantId = await newTenant(owners);
+    const outcomes = await Promise.all(
+      owners.map((self, i) => {
+        const work = mixed[(round + i) % mixed.length] as (typeof mixed)[number];
+        const other = owners[(i + 1 + (round % 3)) % 4] as string;
+        return outcomeOf(asUser(workers[i] as Sql, self, (sql) => work(sql, tenantId, self, other)));
+      }),
+    );
+    const expected = ["done", "last_owner", "member_not_found", "permission_denied", "role_above_own"];
+    for (const outcome of outcomes) expect(expected).toContain(outcome);
+  }
+});
+
+test("who is removed while they wait may not do what they wait for", async () => {
+  const calls: ((sql: Sql, tenantId: string, other: string) => Promise<unknown>)[] = [
+    (sql, id) => sql`select public.create_api_key(${id}, 'x', 'owner')`,
+    (sql, id) => sql`select public.invite_member(${id}, 'evil@example.com', 'owner')`,
+    (sql, id, other) => sql`select public.update_member_role(${id}, ${other}, 'owner')`,
+    (sql, id, other) => sql`select public.remove_member(${id}, ${other})`,
+    (sql, id, other) => sql`select public.transfer_ownership(${id}, ${other})`,
+  ];
+  for (const call of calls) {
+    const [boss, admin, other] = (await Promise.all([newUser(), newUser(), newUser()])) as [
+      string,
+      string,
+      string,
+    ];
+    const tenantId = await newTenant([boss]);
+    await control`
+      insert into public.memberships (tenant_id, user_id, role)
+      values (${tenantId}, ${admin}, 'admin'), (${tenantId}, ${other}, 'viewer')`;
+    const [holder, waiter] = workers as [Sql, Sql];
+    const [backend] = await waiter`select pg_backend_pid() as pid`;
+    let waiting: Promise<string> | undefined;
+    await asUser(holder, boss, async (sql) => {
+      await sql`select public.remove_member(${tenantId}, ${admin})`;
+      waiting = outcomeOf(asUser(waiter, admin, (sql) => call(sql, tenantId, other)));
+      await until(async () => {
+        const [state] =
+          await control`select wait_event_type from pg_stat_activity where pid = ${backend?.pid}`;
+        return state?.wait_event_type === "Lock";
+      });
+    });
+    expect(await waiting).toBe("permission_denied");
   }
 });
 

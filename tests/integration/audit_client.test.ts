@@ -182,12 +182,7 @@ test("failures, security events and a report agree, and a resolution is counted"
   await mb.audit.kb.uploadFailed(tenant.id, "a.pdf", new Error("disk full"));
   await mb.audit.logAuditEvent(tenant.id, { event_type: "crawl_done", result: "partial" });
   const violation = await mb.audit.error.securityViolation(tenant.id, "token_forged", { path: "/x" });
-  const access = [
-    "tenant_invite_created",
-    "user_suspension_created",
-    "rate_limit_exceeded",
-    "unauthorized_call",
-  ];
+  const access = ["rate_limit_exceeded", "unauthorized_call"];
   for (const event_type of access) await mb.audit.logAuditEvent(tenant.id, { event_type });
   await mb.apiKeys.createApiKey(tenant.id, { name: "CI", role: "viewer" });
 

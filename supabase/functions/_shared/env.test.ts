@@ -17,7 +17,7 @@ Deno.test("ProjectEnv takes the default keys out of their JSON", () => {
 });
 
 Deno.test("ProjectEnv reads the signing key", () => {
-  const jwk = { kty: "oct", k: "c2VjcmV0", alg: "HS256" };
+  const jwk = { kty: "oct", k: "a".repeat(43), alg: "HS256" };
   const { signingJwk } = ProjectEnv.parse({ ...project, METERBASE_SIGNING_JWK: JSON.stringify(jwk) });
   assert.deepEqual(signingJwk, jwk);
 });
@@ -29,6 +29,10 @@ for (const [problem, env] of Object.entries({
   "keys without a default": { SUPABASE_PUBLISHABLE_KEYS: "{}" },
   "no secret key": { SUPABASE_SECRET_KEYS: undefined },
   "a signing key of another kind": { METERBASE_SIGNING_JWK: JSON.stringify({ kty: "RSA" }) },
+  "a signing key that is too short": { METERBASE_SIGNING_JWK: JSON.stringify({ kty: "oct", k: "c2VjcmV0" }) },
+  "a public key": {
+    METERBASE_SIGNING_JWK: JSON.stringify({ kty: "EC", crv: "P-256", x: "eA", y: "eQ", kid: "k" }),
+  },
 })) {
   Deno.test(`ProjectEnv refuses ${problem}`, () => {
     assert.throws(() => ProjectEnv.parse({ ...project, ...env }));

@@ -8,7 +8,19 @@ const keys = z
 const jwk = z
   .string()
   .transform((text) => JSON.parse(text) as unknown)
-  .pipe(z.looseObject({ kty: z.enum(["oct", "EC"]) }));
+  .pipe(
+    z.discriminatedUnion("kty", [
+      z.looseObject({ kty: z.literal("oct"), k: z.base64url().min(43) }),
+      z.looseObject({
+        kty: z.literal("EC"),
+        crv: z.literal("P-256"),
+        x: z.base64url(),
+        y: z.base64url(),
+        d: z.base64url(),
+        kid: z.string(),
+      }),
+    ]),
+  );
 
 /**
  * How a function reaches its project: what the hosted edge runtime sets for every function, and the key that tokens for API

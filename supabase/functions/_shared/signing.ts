@@ -12,8 +12,9 @@ export type SignApiKeyToken = (apiKeyId: string) => Promise<string>;
  */
 export function createSigner(jwk: JWK, now: () => Date): SignApiKeyToken {
   const alg = jwk.alg ?? (jwk.kty === "oct" ? "HS256" : "ES256");
-  const key = importJWK(jwk, alg);
+  let key: ReturnType<typeof importJWK> | undefined; // at the first use: a key that is broken fails no other request
   return async (apiKeyId) => {
+    key ??= importJWK(jwk, alg);
     const issuedAt = Math.floor(now().getTime() / 1000);
     return new SignJWT({ role: "authenticated", api_key: apiKeyId })
       .setProtectedHeader({ alg, typ: "JWT", ...(jwk.kid && { kid: jwk.kid }) })

@@ -10,7 +10,7 @@ update public.memberships set role = 'admin' where user_id = tests.user_id('vic'
 select log_audit_event(tests.tenant_id('acme'), type, entity_type => 'membership', severity => s::public.audit_severity, result => r::public.audit_result)
 from (values
   ('payment_failed', 'error', 'failure'), ('payment_failed', 'critical', 'failure'), ('exported', 'info', 'partial'),
-  ('security_alert', 'warning', 'success'), ('rate_limit_exceeded', 'info', 'success'), ('membership_created', 'info', 'success')
+  ('security_alert', 'warning', 'success'), ('rate_limit_exceeded', 'info', 'success'), ('membership_praised', 'info', 'success')
 ) as e (type, s, r);
 -- The day before, and another tenant's.
 insert into public.audit_events (tenant_id, event_type, action, actor_type, occurred_at, severity)
@@ -35,7 +35,7 @@ select is(
 );
 select is(
   pg_temp.part('by_event_type'),
-  '{"by_event_type": {"membership_created": 2, "membership_updated": 1, "payment_failed": 2, "exported": 1, "security_alert": 1,
+  '{"by_event_type": {"membership_created": 1, "membership_praised": 1, "membership_updated": 1, "payment_failed": 2, "exported": 1, "security_alert": 1,
     "rate_limit_exceeded": 1, "audit_event_resolved": 1}}', 'by type'
 );
 select is(pg_temp.part('by_severity'), '{"by_severity": {"info": 6, "warning": 1, "error": 1, "critical": 1}}', 'by severity');
@@ -43,7 +43,7 @@ select is(pg_temp.part('by_result'), '{"by_result": {"success": 6, "failure": 2,
 select is(pg_temp.part('by_actor_type'), '{"by_actor_type": {"system": 9}}', 'by actor');
 select is(
   (select array_agg(k order by k collate "C") from report, jsonb_object_keys(r -> 'by_action') k),
-  array['created', 'exported', 'membership_created', 'payment_failed', 'rate_limit_exceeded', 'resolved', 'security_alert', 'updated'],
+  array['created', 'exported', 'membership_praised', 'payment_failed', 'rate_limit_exceeded', 'resolved', 'security_alert', 'updated'],
   'by action'
 );
 select is(

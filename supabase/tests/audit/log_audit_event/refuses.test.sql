@@ -1,5 +1,5 @@
 begin;
-select plan(18);
+select plan(20);
 
 select tests.create_user(name) from unnest(array['olga', 'adam', 'edit', 'vic', 'bob']) name;
 select tests.create_tenant('acme', 'trial');
@@ -45,6 +45,16 @@ select is_empty(
   $$ select type from unnest(array['a', 'payment_failed', 'payment.failed2', rpad('a', 63, 'a')]) type
      where pg_temp.error(type) is not null $$,
   'of lower case letters, digits, underscores and dots'
+);
+select is_empty(
+  $$ select t from unnest(array['membership_created', 'tenant_updated', 'api_key_deleted', 'tenant_invite_updated']) t
+     where pg_temp.error(t) is distinct from 'PT400 reserved_event_type' $$,
+  'what the database tells, nobody else does'
+);
+select is_empty(
+  $$ select t from unnest(array['document_created', 'membership_praised', 'created', 'tenant_created_again']) t
+     where pg_temp.error(t) is not null $$,
+  'what it does not, anybody may'
 );
 select is(pg_temp.error('x', '["a"]'), 'PT400 invalid_metadata', 'metadata is an object');
 select is(

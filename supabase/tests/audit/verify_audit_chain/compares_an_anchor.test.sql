@@ -1,5 +1,5 @@
 begin;
-select plan(11);
+select plan(13);
 
 select pg_advisory_xact_lock(hashtext('meterbase.seal_audit_events')); -- passes take turns, and hold nothing yet
 select tests.create_tenant('acme', 'trial');
@@ -39,6 +39,16 @@ select is((select problems from verify_audit_chain(tests.tenant_id('acme'))), '[
 select is((select pg_temp.problems(seq, hash) from anchor), pg_temp.differs(5), 'but not to whoever kept an end of it');
 select is(
   (select is_intact from anchor, verify_audit_chain(tests.tenant_id('rival'), seq, hash)), false, 'it is no other tenant''s'
+);
+
+select results_eq(
+  $$ select anchor from (values (1, 5::bigint, 'x'), (2, null, null)) as a (i, seq, hash),
+     lateral verify_audit_chain(tests.tenant_id('acme'), seq, hash) order by i $$,
+  $$ values ('differs'), (null) $$, 'the answer says how the anchor compares'
+);
+update private.audit_heads set pruned_seq = 3 where tenant_id = tests.tenant_id('acme');
+select is(
+  (select anchor from verify_audit_chain(tests.tenant_id('acme'), 2, 'any')), 'pruned', 'one whose link was dropped, not at all'
 );
 
 select * from finish();

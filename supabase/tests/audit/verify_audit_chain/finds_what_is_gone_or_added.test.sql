@@ -1,5 +1,5 @@
 begin;
-select plan(26);
+select plan(27);
 
 select pg_advisory_xact_lock(hashtext('meterbase.seal_audit_events')); -- passes take turns, and hold nothing yet
 select tests.create_tenant('acme', 'trial');
@@ -117,6 +117,15 @@ select is(
 select is(pg_temp.after('update private.audit_retention set events_since = ''-infinity'''), '', 'all months may be there');
 select is(
   (select jsonb_array_length(problems) from verify_audit_chain(tests.tenant_id('rival'))), 0, 'another tenant''s chain is not concerned'
+);
+
+select tests.act_as_owner();
+select tests.create_tenant('erased');
+delete from public.audit_events where tenant_id = tests.tenant_id('erased');
+delete from private.audit_unsealed where tenant_id = tests.tenant_id('erased');
+select is(
+  (select problems -> 0 ->> 'problem' from verify_audit_chain(tests.tenant_id('erased'))), 'chain_missing',
+  'a tenant of which there is nothing, since it was created'
 );
 
 select * from finish();

@@ -29,8 +29,8 @@ select set_eq(
     'generate_audit_report', 'get_audit_events', 'get_members', 'get_multi_tenant_stats', 'get_quota_checks',
     'get_quota_status', 'get_rate_limit_usage', 'get_tenant_events', 'get_tenant_usage',
     'get_tenants_exceeding_quota', 'get_today_usage', 'get_top_consumers', 'has_permission', 'invite_member',
-    'is_platform_admin', 'log_audit_event', 'reactivate_user', 'recompute_usage_metrics', 'record_usage',
-    'reject_invite', 'release_reservation', 'remove_member', 'reserve_quota', 'reset_quota_counter',
+    'is_platform_admin', 'leave_tenant', 'log_audit_event', 'reactivate_user', 'recompute_usage_metrics',
+    'record_usage', 'reject_invite', 'release_reservation', 'remove_member', 'reserve_quota', 'reset_quota_counter',
     'resolve_audit_event', 'revoke_api_key', 'revoke_invite', 'set_custom_quota', 'set_tenant_plan', 'set_test_clock',
     'settle_reservation', 'settle_reservations', 'suspend_user', 'tenant_ids_with', 'transfer_ownership',
     'update_member_role', 'verify_audit_chain'

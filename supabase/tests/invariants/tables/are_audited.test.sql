@@ -40,7 +40,7 @@ select set_eq(
   $$ select t.tgrelid::regclass::text, a.attname::text from pg_trigger t
      join pg_attribute a on a.attrelid = t.tgrelid and a.attnum > 0 and not a.attisdropped and a.attnum <> all (t.tgattr::int2[])
      where t.tgfoid = 'private.audit_change'::regproc and cardinality(t.tgattr::int2[]) > 0$$,
-  $$ values ('api_keys', 'created_at'), ('api_keys', 'created_by'), ('api_keys', 'id'), ('api_keys', 'last_used_at'),
+  $$ values ('api_keys', 'created_at'), ('api_keys', 'created_by'), ('api_keys', 'id'), ('api_keys', 'last_used_at'), ('api_keys', 'parent_id'),
        ('api_keys', 'prefix'), ('api_keys', 'request_count'), ('api_keys', 'tenant_id') $$,
   'only what never changes or is counted goes unrecorded'
 );
