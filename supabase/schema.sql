@@ -734,6 +734,9 @@ begin
     where c.before < 100000;
     exit when v_batch_ids is null;
 
+    -- Locks every partition: one made since the first lock of this transaction, or made and not told to other sessions yet,
+    -- would otherwise not be read, and its events be taken for counted.
+    lock table public.tenant_usage_realtime in access share mode;
     v_answer.buckets_touched :=
       v_answer.buckets_touched + private.add_usage(v_types, null, v_batch_ids, null, null);
     v_answer.events_processed := v_answer.events_processed + v_events;

@@ -379,3 +379,38 @@ test("retention beside writers refuses nobody, and what it drops was counted", a
   await recompute(sql); // of the days that are there; the others stay as they are
   expect([...(await days())]).toEqual(expected);
 }, 180_000);
+
+test("a pass counts the events of a day whose partition was made while it ran", async () => {
+  const [maker, passer, holder] = (await connectAll(3)) as [Sql, Sql, Sql];
+  const [early, late] = [await newTenant(sql), await newTenant(sql)];
+  await sql`
+    create function private.wait_for_holder() returns trigger language plpgsql
+    as 'begin perform pg_advisory_xact_lock_shared(1); return null; end'`;
+  await sql`
+    create trigger wait_for_holder after delete on private.usage_batches
+    execute function private.wait_for_holder()`;
+
+  // Its plans are made, and all it looks up is remembered: nothing else makes it notice a new partition.
+  for (let pass = 0; pass < 12; pass++) {
+    await record(sql, early, events(1));
+    await aggregate(passer);
+  }
+
+  // A pass waits for the holder between its first look for batches and its second.
+  await holder`select pg_advisory_lock(1)`;
+
+  // The maker's batch has an id that the pass looks for, and is committed after its first look.
+  await maker`begin`;
+  await record(maker, late, events(3, { event_timestamp: ago(17 * DAY) }));
+  await record(sql, early, events(2));
+  const pid = await pidOf(passer);
+  const passing = aggregate(passer);
+  await untilItWaits(pid);
+  await maker`commit`;
+  await holder`select pg_advisory_unlock(1)`;
+
+  expect(await passing).toBe(5);
+  expect(await counted(early)).toEqual({ events: 14, tokens: 14 });
+  expect(await counted(late)).toEqual({ events: 3, tokens: 3 });
+  await sql`drop function private.wait_for_holder cascade`;
+});
