@@ -220,7 +220,9 @@ export type Database = {
       };
       billing_plans: {
         Row: {
+          credit_rollover_months: number | null;
           description: string;
+          grace_days: number;
           id: string;
           is_self_serve: boolean;
           name: string;
@@ -229,7 +231,9 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          credit_rollover_months?: number | null;
           description: string;
+          grace_days?: number;
           id: string;
           is_self_serve?: boolean;
           name: string;
@@ -237,7 +241,9 @@ export type Database = {
           trial_days?: number | null;
         };
         Update: {
+          credit_rollover_months?: number | null;
           description?: string;
+          grace_days?: number;
           id?: string;
           is_self_serve?: boolean;
           name?: string;
@@ -245,6 +251,203 @@ export type Database = {
           trial_days?: number | null;
         };
         Relationships: [];
+      };
+      checkout_sessions: {
+        Row: {
+          actor_id: string | null;
+          clicked_at: string;
+          completed_at: string | null;
+          expires_at: string | null;
+          id: string;
+          idempotency_key: string | null;
+          ip_address: unknown;
+          opened_at: string | null;
+          price_id: string;
+          status: Database["public"]["Enums"]["checkout_status"];
+          stripe_session_id: string | null;
+          tenant_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          actor_id?: string | null;
+          clicked_at?: string;
+          completed_at?: string | null;
+          expires_at?: string | null;
+          id?: string;
+          idempotency_key?: string | null;
+          ip_address?: unknown;
+          opened_at?: string | null;
+          price_id: string;
+          status?: Database["public"]["Enums"]["checkout_status"];
+          stripe_session_id?: string | null;
+          tenant_id: string;
+        };
+        Update: {
+          actor_id?: string | null;
+          clicked_at?: string;
+          completed_at?: string | null;
+          expires_at?: string | null;
+          id?: string;
+          idempotency_key?: string | null;
+          ip_address?: unknown;
+          opened_at?: string | null;
+          price_id?: string;
+          status?: Database["public"]["Enums"]["checkout_status"];
+          stripe_session_id?: string | null;
+          tenant_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "checkout_sessions_price_id_fkey";
+            columns: ["price_id"];
+            isOneToOne: false;
+            referencedRelation: "plan_prices";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "checkout_sessions_price_id_fkey";
+            columns: ["price_id"];
+            isOneToOne: false;
+            referencedRelation: "price_list";
+            referencedColumns: ["price_id"];
+          },
+          {
+            foreignKeyName: "checkout_sessions_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      credit_ledger: {
+        Row: {
+          amount: number;
+          balance: number;
+          created_at: string;
+          effective_at: string;
+          expires_at: string | null;
+          grants: NonNullable<Json>;
+          id: number;
+          idempotency_key: string | null;
+          kind: Database["public"]["Enums"]["credit_entry_kind"];
+          reason: string;
+          tenant_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          amount: number;
+          balance: number;
+          created_at?: string;
+          effective_at: string;
+          expires_at?: string | null;
+          grants: NonNullable<Json>;
+          id?: never;
+          idempotency_key?: string | null;
+          kind: Database["public"]["Enums"]["credit_entry_kind"];
+          reason: string;
+          tenant_id: string;
+        };
+        Update: {
+          amount?: number;
+          balance?: number;
+          created_at?: string;
+          effective_at?: string;
+          expires_at?: string | null;
+          grants?: NonNullable<Json>;
+          id?: never;
+          idempotency_key?: string | null;
+          kind?: Database["public"]["Enums"]["credit_entry_kind"];
+          reason?: string;
+          tenant_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "credit_ledger_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      invoices: {
+        Row: {
+          amount_due: number;
+          amount_paid: number;
+          amount_remaining: number;
+          attempt_count: number;
+          billing_reason: string | null;
+          created_at: string;
+          currency: string;
+          hosted_invoice_url: string | null;
+          invoice_pdf: string | null;
+          next_payment_attempt_at: string | null;
+          number: string | null;
+          paid_at: string | null;
+          period_end: string;
+          period_start: string;
+          status: string;
+          stripe_invoice_id: string;
+          stripe_subscription_id: string | null;
+          tenant_id: string;
+          total: number;
+          updated_at: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          amount_due: number;
+          amount_paid: number;
+          amount_remaining: number;
+          attempt_count: number;
+          billing_reason?: string | null;
+          created_at: string;
+          currency: string;
+          hosted_invoice_url?: string | null;
+          invoice_pdf?: string | null;
+          next_payment_attempt_at?: string | null;
+          number?: string | null;
+          paid_at?: string | null;
+          period_end: string;
+          period_start: string;
+          status: string;
+          stripe_invoice_id: string;
+          stripe_subscription_id?: string | null;
+          tenant_id: string;
+          total: number;
+          updated_at?: string;
+        };
+        Update: {
+          amount_due?: number;
+          amount_paid?: number;
+          amount_remaining?: number;
+          attempt_count?: number;
+          billing_reason?: string | null;
+          created_at?: string;
+          currency?: string;
+          hosted_invoice_url?: string | null;
+          invoice_pdf?: string | null;
+          next_payment_attempt_at?: string | null;
+          number?: string | null;
+          paid_at?: string | null;
+          period_end?: string;
+          period_start?: string;
+          status?: string;
+          stripe_invoice_id?: string;
+          stripe_subscription_id?: string | null;
+          tenant_id?: string;
+          total?: number;
+          updated_at?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "invoices_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
       };
       memberships: {
         Row: {
@@ -326,6 +529,48 @@ export type Database = {
         };
         Relationships: [];
       };
+      payments: {
+        Row: {
+          amount: number;
+          attempt: number;
+          currency: string;
+          occurred_at: string;
+          status: Database["public"]["Enums"]["payment_status"];
+          stripe_invoice_id: string;
+          stripe_payment_id: string;
+          tenant_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          amount: number;
+          attempt: number;
+          currency: string;
+          occurred_at: string;
+          status: Database["public"]["Enums"]["payment_status"];
+          stripe_invoice_id: string;
+          stripe_payment_id: string;
+          tenant_id: string;
+        };
+        Update: {
+          amount?: number;
+          attempt?: number;
+          currency?: string;
+          occurred_at?: string;
+          status?: Database["public"]["Enums"]["payment_status"];
+          stripe_invoice_id?: string;
+          stripe_payment_id?: string;
+          tenant_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "payments_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       plan_limits: {
         Row: {
           enforcement: Database["public"]["Enums"]["quota_enforcement"];
@@ -376,6 +621,7 @@ export type Database = {
           id: string;
           interval: Database["public"]["Enums"]["price_interval"];
           plan_id: string;
+          product: string;
           stripe_price_id: string | null;
           unit_amount: number;
         };
@@ -386,6 +632,7 @@ export type Database = {
           id: string;
           interval: Database["public"]["Enums"]["price_interval"];
           plan_id: string;
+          product: string;
           stripe_price_id?: string | null;
           unit_amount: number;
         };
@@ -395,6 +642,7 @@ export type Database = {
           id?: string;
           interval?: Database["public"]["Enums"]["price_interval"];
           plan_id?: string;
+          product?: string;
           stripe_price_id?: string | null;
           unit_amount?: number;
         };
@@ -505,6 +753,153 @@ export type Database = {
           role?: Database["public"]["Enums"]["member_role"];
         };
         Relationships: [];
+      };
+      stripe_events: {
+        Row: {
+          api_version: string | null;
+          applied_at: string | null;
+          attempts: number;
+          duplicates: number;
+          id: string;
+          is_final: boolean;
+          last_error: string | null;
+          next_attempt_at: string | null;
+          object_id: string | null;
+          occurred_at: string;
+          payload: NonNullable<Json>;
+          plan_id: string | null;
+          previous_plan_id: string | null;
+          received_at: string;
+          status: Database["public"]["Enums"]["stripe_event_status"];
+          tenant_id: string | null;
+          type: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          api_version?: string | null;
+          applied_at?: string | null;
+          attempts?: number;
+          duplicates?: number;
+          id: string;
+          is_final: boolean;
+          last_error?: string | null;
+          next_attempt_at?: string | null;
+          object_id?: string | null;
+          occurred_at: string;
+          payload: NonNullable<Json>;
+          plan_id?: string | null;
+          previous_plan_id?: string | null;
+          received_at?: string;
+          status?: Database["public"]["Enums"]["stripe_event_status"];
+          tenant_id?: string | null;
+          type: string;
+        };
+        Update: {
+          api_version?: string | null;
+          applied_at?: string | null;
+          attempts?: number;
+          duplicates?: number;
+          id?: string;
+          is_final?: boolean;
+          last_error?: string | null;
+          next_attempt_at?: string | null;
+          object_id?: string | null;
+          occurred_at?: string;
+          payload?: NonNullable<Json>;
+          plan_id?: string | null;
+          previous_plan_id?: string | null;
+          received_at?: string;
+          status?: Database["public"]["Enums"]["stripe_event_status"];
+          tenant_id?: string | null;
+          type?: string;
+        };
+        Relationships: [];
+      };
+      subscriptions: {
+        Row: {
+          cancel_at: string | null;
+          cancel_at_period_end: boolean;
+          canceled_at: string | null;
+          created_at: string;
+          current_period_end: string;
+          current_period_start: string;
+          ended_at: string | null;
+          entitled_until: string;
+          is_in_force: boolean;
+          past_due_since: string | null;
+          price_id: string;
+          status: string;
+          stripe_customer_id: string;
+          stripe_item_id: string;
+          stripe_subscription_id: string;
+          tenant_id: string;
+          trial_ends_at: string | null;
+          updated_at: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          cancel_at?: string | null;
+          cancel_at_period_end: boolean;
+          canceled_at?: string | null;
+          created_at: string;
+          current_period_end: string;
+          current_period_start: string;
+          ended_at?: string | null;
+          entitled_until: string;
+          is_in_force?: boolean;
+          past_due_since?: string | null;
+          price_id: string;
+          status: string;
+          stripe_customer_id: string;
+          stripe_item_id: string;
+          stripe_subscription_id: string;
+          tenant_id: string;
+          trial_ends_at?: string | null;
+          updated_at?: string;
+        };
+        Update: {
+          cancel_at?: string | null;
+          cancel_at_period_end?: boolean;
+          canceled_at?: string | null;
+          created_at?: string;
+          current_period_end?: string;
+          current_period_start?: string;
+          ended_at?: string | null;
+          entitled_until?: string;
+          is_in_force?: boolean;
+          past_due_since?: string | null;
+          price_id?: string;
+          status?: string;
+          stripe_customer_id?: string;
+          stripe_item_id?: string;
+          stripe_subscription_id?: string;
+          tenant_id?: string;
+          trial_ends_at?: string | null;
+          updated_at?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "subscriptions_price_id_fkey";
+            columns: ["price_id"];
+            isOneToOne: false;
+            referencedRelation: "plan_prices";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "subscriptions_price_id_fkey";
+            columns: ["price_id"];
+            isOneToOne: false;
+            referencedRelation: "price_list";
+            referencedColumns: ["price_id"];
+          },
+          {
+            foreignKeyName: "subscriptions_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
       };
       tenant_invites: {
         Row: {
@@ -900,6 +1295,30 @@ export type Database = {
         ComputedFields: never;
         Relationships: [];
       };
+      price_list: {
+        Row: {
+          credits_per_month: number;
+          currency: string;
+          discount_percent: number | null;
+          interval: Database["public"]["Enums"]["price_interval"];
+          name: string | null;
+          plan_id: string;
+          price_id: string;
+          sort_order: number;
+          stripe_price_id: string | null;
+          unit_amount: number;
+        };
+        ComputedFields: never;
+        Relationships: [
+          {
+            foreignKeyName: "plan_prices_plan_id_fkey";
+            columns: ["plan_id"];
+            isOneToOne: false;
+            referencedRelation: "billing_plans";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
     };
     Functions: {
       accept_invite: {
@@ -937,6 +1356,17 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      begin_checkout: {
+        Args: { idempotency_key?: string; ip_address?: string; price_id: string; tenant_id: string };
+        Returns: Database["public"]["CompositeTypes"]["checkout"][];
+        SetofOptions: {
+          from: "*";
+          to: "checkout";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      begin_stripe_recovery: { Args: Record<PropertyKey, never>; Returns: string };
       cancel_trial: {
         Args: { reason?: string; tenant_id: string };
         Returns: {
@@ -957,6 +1387,16 @@ export type Database = {
           to: "tenants";
           isOneToOne: true;
           isSetofReturn: false;
+        };
+      };
+      check_plan_change: {
+        Args: { price_id: string; tenant_id: string };
+        Returns: Database["public"]["CompositeTypes"]["plan_change"][];
+        SetofOptions: {
+          from: "*";
+          to: "plan_change";
+          isOneToOne: false;
+          isSetofReturn: true;
         };
       };
       check_tenant_quota: {
@@ -989,6 +1429,7 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      complete_stripe_recovery: { Args: { until: string }; Returns: undefined };
       consume_quota: {
         Args: {
           amount?: number;
@@ -1051,6 +1492,7 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      count_webhook_rejection: { Args: { reason: string }; Returns: undefined };
       create_api_key: {
         Args: {
           expires_at?: string;
@@ -1086,6 +1528,16 @@ export type Database = {
           to: "tenants";
           isOneToOne: true;
           isSetofReturn: false;
+        };
+      };
+      debit_credits: {
+        Args: { amount: number; idempotency_key?: string; reason: string; tenant_id: string };
+        Returns: Database["public"]["CompositeTypes"]["credit_debit"][];
+        SetofOptions: {
+          from: "*";
+          to: "credit_debit";
+          isOneToOne: false;
+          isSetofReturn: true;
         };
       };
       erase_audit_personal_data: { Args: { email?: string; user_id?: string }; Returns: number };
@@ -1159,6 +1611,27 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      get_billing_account: {
+        Args: { tenant_id: string };
+        Returns: Database["public"]["CompositeTypes"]["billing_account"][];
+        SetofOptions: {
+          from: "*";
+          to: "billing_account";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      get_billing_kpis: {
+        Args: { from_ts: string; to_ts: string };
+        Returns: Database["public"]["CompositeTypes"]["billing_kpis"][];
+        SetofOptions: {
+          from: "*";
+          to: "billing_kpis";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      get_credit_balance: { Args: { at?: string; tenant_id: string }; Returns: number };
       get_members: {
         Args: { tenant_id: string };
         Returns: Database["public"]["CompositeTypes"]["member"][];
@@ -1205,6 +1678,16 @@ export type Database = {
         SetofOptions: {
           from: "*";
           to: "rate_limit_usage";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      get_subscription: {
+        Args: { tenant_id: string };
+        Returns: Database["public"]["CompositeTypes"]["subscription_state"][];
+        SetofOptions: {
+          from: "*";
+          to: "subscription_state";
           isOneToOne: false;
           isSetofReturn: true;
         };
@@ -1280,6 +1763,54 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      get_webhook_counts: {
+        Args: Record<PropertyKey, never>;
+        Returns: Database["public"]["CompositeTypes"]["webhook_count"][];
+        SetofOptions: {
+          from: "*";
+          to: "webhook_count";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      grant_credits: {
+        Args: {
+          amount: number;
+          expires_at?: string;
+          idempotency_key?: string;
+          reason: string;
+          tenant_id: string;
+        };
+        Returns: {
+          amount: number;
+          balance: number;
+          created_at: string;
+          effective_at: string;
+          expires_at: string | null;
+          grants: NonNullable<Json>;
+          id: number;
+          idempotency_key: string | null;
+          kind: Database["public"]["Enums"]["credit_entry_kind"];
+          reason: string;
+          tenant_id: string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "credit_ledger";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      ingest_stripe_event: {
+        Args: { event: Json };
+        Returns: Database["public"]["CompositeTypes"]["stripe_event_answer"][];
+        SetofOptions: {
+          from: "*";
+          to: "stripe_event_answer";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       invite_member: {
         Args: { email: string; role: Database["public"]["Enums"]["member_role"]; tenant_id: string };
         Returns: Database["public"]["CompositeTypes"]["created_invite"];
@@ -1326,6 +1857,20 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      reconcile_subscriptions: {
+        Args: { fetched_at: string; is_complete?: boolean; subscriptions: Json };
+        Returns: Database["public"]["CompositeTypes"]["subscription_difference"][];
+        SetofOptions: {
+          from: "*";
+          to: "subscription_difference";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      record_checkout_session: {
+        Args: { checkout_id: string; expires_at: string; stripe_session_id: string };
+        Returns: undefined;
+      };
       record_usage: {
         Args: { events: Json; tenant_id: string };
         Returns: Database["public"]["CompositeTypes"]["record_usage_answer"][];
@@ -1348,6 +1893,16 @@ export type Database = {
         };
       };
       remove_member: { Args: { tenant_id: string; user_id: string }; Returns: undefined };
+      replay_stripe_event: {
+        Args: { event_id: string };
+        Returns: Database["public"]["CompositeTypes"]["stripe_event_answer"][];
+        SetofOptions: {
+          from: "*";
+          to: "stripe_event_answer";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       reserve_quota: {
         Args: {
           amount: number;
@@ -1415,6 +1970,25 @@ export type Database = {
           to: "tenant_limits";
           isOneToOne: false;
           isSetofReturn: true;
+        };
+      };
+      set_stripe_price: {
+        Args: { price_id: string; stripe_price_id: string };
+        Returns: {
+          credits_per_month: number;
+          currency: string;
+          id: string;
+          interval: Database["public"]["Enums"]["price_interval"];
+          plan_id: string;
+          product: string;
+          stripe_price_id: string | null;
+          unit_amount: number;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "plan_prices";
+          isOneToOne: true;
+          isSetofReturn: false;
         };
       };
       set_tenant_plan: {
@@ -1542,16 +2116,20 @@ export type Database = {
       audit_result: "success" | "failure" | "partial";
       audit_severity: "info" | "warning" | "error" | "critical";
       audit_source: "database" | "application";
+      checkout_status: "clicked" | "open" | "completed" | "expired";
+      credit_entry_kind: "grant" | "debit" | "expiry" | "correction";
       failure_mode: "closed" | "open";
       invite_status: "pending" | "accepted" | "rejected" | "revoked";
       member_role: "owner" | "admin" | "editor" | "viewer";
       metric_kind: "counter" | "gauge";
       notification_status: "pending" | "sending" | "sent" | "failed" | "dead";
+      payment_status: "succeeded" | "failed";
       price_interval: "month" | "year";
       quota_band: "ok" | "warning" | "critical";
       quota_enforcement: "hard" | "soft";
       quota_period: "minute" | "hour" | "day" | "month" | "none";
       quota_scope: "tenant" | "subject";
+      stripe_event_status: "processed" | "stale" | "ignored" | "failed";
       tenant_status: "active" | "suspended";
     };
     CompositeTypes: {
@@ -1595,6 +2173,39 @@ export type Database = {
         tenant_id: string | null;
         role: Database["public"]["Enums"]["member_role"] | null;
       };
+      billing_account: {
+        tenant_id: string | null;
+        tenant_name: string | null;
+        stripe_customer_id: string | null;
+        customer_email: string | null;
+        stripe_subscription_id: string | null;
+        stripe_item_id: string | null;
+        price_id: string | null;
+        status: string | null;
+        cancel_at_period_end: boolean | null;
+      };
+      billing_kpis: {
+        webhooks_received: number | null;
+        webhooks_failed: number | null;
+        webhook_success_rate: number | null;
+        checkout_clicks: number | null;
+        checkout_sessions: number | null;
+        checkouts_completed: number | null;
+        checkout_conversion: number | null;
+        upgrades: number | null;
+        upgrade_latency_p50_seconds: number | null;
+        upgrade_latency_p95_seconds: number | null;
+        upgrade_latency_p99_seconds: number | null;
+      };
+      checkout: {
+        checkout_id: string | null;
+        tenant_id: string | null;
+        tenant_name: string | null;
+        price_id: string | null;
+        stripe_price_id: string | null;
+        stripe_customer_id: string | null;
+        customer_email: string | null;
+      };
       created_api_key: {
         id: string | null;
         secret: string | null;
@@ -1604,6 +2215,13 @@ export type Database = {
         token: string | null;
         expires_at: string | null;
       };
+      credit_debit: {
+        allowed: boolean | null;
+        amount: number | null;
+        balance: number | null;
+        reason: string | null;
+        entry_id: number | null;
+      };
       member: {
         tenant_id: string | null;
         user_id: string | null;
@@ -1611,6 +2229,13 @@ export type Database = {
         role: Database["public"]["Enums"]["member_role"] | null;
         is_suspended: boolean | null;
         created_at: string | null;
+      };
+      plan_change: {
+        tenant_id: string | null;
+        stripe_subscription_id: string | null;
+        stripe_item_id: string | null;
+        price_id: string | null;
+        stripe_price_id: string | null;
       };
       quota_answer: {
         allowed: boolean | null;
@@ -1694,6 +2319,36 @@ export type Database = {
         events_processed: number | null;
         buckets_touched: number | null;
       };
+      stripe_event_answer: {
+        event_id: string | null;
+        type: string | null;
+        status: string | null;
+        tenant_id: string | null;
+        plan_id: string | null;
+        previous_plan_id: string | null;
+        is_upgrade: boolean | null;
+        error: string | null;
+      };
+      subscription_difference: {
+        stripe_subscription_id: string | null;
+        tenant_id: string | null;
+        field: string | null;
+        ours: string | null;
+        theirs: string | null;
+      };
+      subscription_state: {
+        tenant_id: string | null;
+        plan_id: string | null;
+        price_id: string | null;
+        status: string | null;
+        current_period_start: string | null;
+        current_period_end: string | null;
+        cancel_at_period_end: boolean | null;
+        trial_ends_at: string | null;
+        grace_ends_at: string | null;
+        stripe_subscription_id: string | null;
+        plan_details: Json | null;
+      };
       top_consumer: {
         tenant_id: string | null;
         name: string | null;
@@ -1729,6 +2384,11 @@ export type Database = {
         error_count: number | null;
         error_rate: number | null;
         peak_qps: number | null;
+      };
+      webhook_count: {
+        type: string | null;
+        outcome: string | null;
+        count: number | null;
       };
     };
   };
@@ -1846,16 +2506,20 @@ export const Constants = {
       audit_result: ["success", "failure", "partial"],
       audit_severity: ["info", "warning", "error", "critical"],
       audit_source: ["database", "application"],
+      checkout_status: ["clicked", "open", "completed", "expired"],
+      credit_entry_kind: ["grant", "debit", "expiry", "correction"],
       failure_mode: ["closed", "open"],
       invite_status: ["pending", "accepted", "rejected", "revoked"],
       member_role: ["owner", "admin", "editor", "viewer"],
       metric_kind: ["counter", "gauge"],
       notification_status: ["pending", "sending", "sent", "failed", "dead"],
+      payment_status: ["succeeded", "failed"],
       price_interval: ["month", "year"],
       quota_band: ["ok", "warning", "critical"],
       quota_enforcement: ["hard", "soft"],
       quota_period: ["minute", "hour", "day", "month", "none"],
       quota_scope: ["tenant", "subject"],
+      stripe_event_status: ["processed", "stale", "ignored", "failed"],
       tenant_status: ["active", "suspended"],
     },
   },

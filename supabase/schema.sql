@@ -17,6 +17,14 @@ CREATE SCHEMA public;
 
 COMMENT ON SCHEMA public IS 'standard public schema';
 
+-- Name: applied_event; Type: TYPE; Schema: private; Owner: -
+
+CREATE TYPE private.applied_event AS (
+	tenant_id uuid,
+	previous_plan_id text,
+	plan_id text
+);
+
 -- Name: audit_partition; Type: TYPE; Schema: private; Owner: -
 
 CREATE TYPE private.audit_partition AS (
@@ -41,6 +49,14 @@ CREATE TYPE private.checked_event AS (
 	api_status_code smallint,
 	quantity numeric,
 	metadata jsonb
+);
+
+-- Name: credit_share; Type: TYPE; Schema: private; Owner: -
+
+CREATE TYPE private.credit_share AS (
+	month_start timestamp with time zone,
+	month_end timestamp with time zone,
+	credits numeric
 );
 
 -- Name: latency_sketch; Type: TYPE; Schema: private; Owner: -
@@ -278,6 +294,57 @@ CREATE TYPE public.authenticated_api_key AS (
 	role public.member_role
 );
 
+-- Name: billing_account; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.billing_account AS (
+	tenant_id uuid,
+	tenant_name text,
+	stripe_customer_id text,
+	customer_email text,
+	stripe_subscription_id text,
+	stripe_item_id text,
+	price_id text,
+	status text,
+	cancel_at_period_end boolean
+);
+
+-- Name: billing_kpis; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.billing_kpis AS (
+	webhooks_received bigint,
+	webhooks_failed bigint,
+	webhook_success_rate numeric,
+	checkout_clicks bigint,
+	checkout_sessions bigint,
+	checkouts_completed bigint,
+	checkout_conversion numeric,
+	upgrades bigint,
+	upgrade_latency_p50_seconds numeric,
+	upgrade_latency_p95_seconds numeric,
+	upgrade_latency_p99_seconds numeric
+);
+
+-- Name: checkout; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.checkout AS (
+	checkout_id uuid,
+	tenant_id uuid,
+	tenant_name text,
+	price_id text,
+	stripe_price_id text,
+	stripe_customer_id text,
+	customer_email text
+);
+
+-- Name: checkout_status; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.checkout_status AS ENUM (
+    'clicked',
+    'open',
+    'completed',
+    'expired'
+);
+
 -- Name: created_api_key; Type: TYPE; Schema: public; Owner: -
 
 CREATE TYPE public.created_api_key AS (
@@ -291,6 +358,25 @@ CREATE TYPE public.created_invite AS (
 	invite_id uuid,
 	token text,
 	expires_at timestamp with time zone
+);
+
+-- Name: credit_debit; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.credit_debit AS (
+	allowed boolean,
+	amount bigint,
+	balance bigint,
+	reason text,
+	entry_id bigint
+);
+
+-- Name: credit_entry_kind; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.credit_entry_kind AS ENUM (
+    'grant',
+    'debit',
+    'expiry',
+    'correction'
 );
 
 -- Name: failure_mode; Type: TYPE; Schema: public; Owner: -
@@ -335,6 +421,23 @@ CREATE TYPE public.notification_status AS ENUM (
     'sent',
     'failed',
     'dead'
+);
+
+-- Name: payment_status; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.payment_status AS ENUM (
+    'succeeded',
+    'failed'
+);
+
+-- Name: plan_change; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.plan_change AS (
+	tenant_id uuid,
+	stripe_subscription_id text,
+	stripe_item_id text,
+	price_id text,
+	stripe_price_id text
 );
 
 -- Name: price_interval; Type: TYPE; Schema: public; Owner: -
@@ -463,6 +566,54 @@ CREATE TYPE public.rollup_answer AS (
 	buckets_touched bigint
 );
 
+-- Name: stripe_event_answer; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.stripe_event_answer AS (
+	event_id text,
+	type text,
+	status text,
+	tenant_id uuid,
+	plan_id text,
+	previous_plan_id text,
+	is_upgrade boolean,
+	error text
+);
+
+-- Name: stripe_event_status; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.stripe_event_status AS ENUM (
+    'processed',
+    'stale',
+    'ignored',
+    'failed'
+);
+
+-- Name: subscription_difference; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.subscription_difference AS (
+	stripe_subscription_id text,
+	tenant_id uuid,
+	field text,
+	ours text,
+	theirs text
+);
+
+-- Name: subscription_state; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.subscription_state AS (
+	tenant_id uuid,
+	plan_id text,
+	price_id text,
+	status text,
+	current_period_start timestamp with time zone,
+	current_period_end timestamp with time zone,
+	cancel_at_period_end boolean,
+	trial_ends_at timestamp with time zone,
+	grace_ends_at timestamp with time zone,
+	stripe_subscription_id text,
+	plan_details jsonb
+);
+
 -- Name: tenant_status; Type: TYPE; Schema: public; Owner: -
 
 CREATE TYPE public.tenant_status AS ENUM (
@@ -516,6 +667,14 @@ CREATE TYPE public.usage_summary AS (
 
 COMMENT ON TYPE public.usage_summary IS 'Usage of one period: hourly, daily or monthly, in UTC. Latencies are milliseconds, error_rate is failed calls per call (0 to 1), quota_* are those of tokens.';
 
+-- Name: webhook_count; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.webhook_count AS (
+	type text,
+	outcome text,
+	count bigint
+);
+
 -- Name: memberships; Type: TABLE; Schema: public; Owner: -
 
 CREATE TABLE public.memberships (
@@ -550,6 +709,37 @@ begin
     perform private.raise_error(409, 'already_member', 'You are a member already.');
   end if;
   return v_membership;
+end
+$$;
+
+-- Name: add_credit_months(uuid, jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.add_credit_months(p_tenant_id uuid, p_invoice jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  insert into private.credit_months (
+    tenant_id, stripe_line_id, month_start, month_end, stripe_subscription_id, credits, rollover_months
+  )
+  select p_tenant_id, l.line ->> 'id', m.month_start, m.month_end,
+    coalesce(l.line #>> '{parent,subscription_item_details,subscription}', private.subscription_of(p_invoice)),
+    m.credits, b.credit_rollover_months
+  from jsonb_array_elements(p_invoice #> '{lines,data}') l (line)
+  join public.plan_prices p on p.stripe_price_id = coalesce(
+    private.stripe_id(l.line #> '{pricing,price_details,price}'), private.stripe_id(l.line -> 'price')
+  )
+  join public.billing_plans b on b.id = p.plan_id
+  cross join lateral private.months_of_line(
+    private.stripe_time(l.line #>> '{period,start}'), private.stripe_time(l.line #>> '{period,end}'), p."interval",
+    p.credits_per_month * sign((l.line ->> 'amount')::numeric),
+    coalesce(
+      l.line #>> '{parent,subscription_item_details,proration}', l.line #>> '{parent,invoice_item_details,proration}',
+      l.line ->> 'proration'
+    )::boolean
+  ) m
+  where p.credits_per_month > 0 and (l.line ->> 'amount')::numeric <> 0 and private.subscription_of(p_invoice) is not null
+  on conflict do nothing;
 end
 $$;
 
@@ -885,6 +1075,303 @@ begin
     return (auth.jwt() ->> 'api_key')::uuid;
   end if;
   return null;
+end
+$$;
+
+-- Name: stripe_events; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.stripe_events (
+    id text NOT NULL,
+    type text NOT NULL,
+    object_id text,
+    is_final boolean NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    api_version text,
+    payload jsonb NOT NULL,
+    status public.stripe_event_status DEFAULT 'failed'::public.stripe_event_status NOT NULL,
+    tenant_id uuid,
+    plan_id text,
+    previous_plan_id text,
+    attempts integer DEFAULT 0 NOT NULL,
+    duplicates integer DEFAULT 0 NOT NULL,
+    last_error text,
+    next_attempt_at timestamp with time zone,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    applied_at timestamp with time zone,
+    CONSTRAINT stripe_events_says_why_it_failed CHECK ((((status = 'failed'::public.stripe_event_status) = (last_error IS NOT NULL)) OR (attempts = 0)))
+);
+
+-- Name: TABLE stripe_events; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.stripe_events IS 'Everything that Stripe told, as it came, and what became of it. Written by ingest_stripe_event alone.';
+
+-- Name: COLUMN stripe_events.is_final; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.stripe_events.is_final IS 'Whether it says that its object has ended.';
+
+-- Name: COLUMN stripe_events.occurred_at; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.stripe_events.occurred_at IS 'Stripe''s `created`.';
+
+-- Name: COLUMN stripe_events.plan_id; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.stripe_events.plan_id IS 'The plan that it moved its tenant to, from previous_plan_id.';
+
+-- Name: COLUMN stripe_events.duplicates; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.stripe_events.duplicates IS 'How often it came again.';
+
+-- Name: COLUMN stripe_events.next_attempt_at; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.stripe_events.next_attempt_at IS 'When a failed event is tried again; null once it is left to an operator.';
+
+-- Name: apply_checkout_session(public.stripe_events); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.apply_checkout_session(p_event public.stripe_events) RETURNS private.applied_event
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_object jsonb := p_event.payload #> '{data,object}';
+  v_tenant public.tenants := private.lock_tenant_of(v_object);
+  v_is_complete boolean := v_object ->> 'status' = 'complete';
+begin
+  update public.checkout_sessions c
+  set status = case when v_is_complete then 'completed' else 'expired' end::public.checkout_status,
+    completed_at = case when v_is_complete then p_event.occurred_at end,
+    stripe_session_id = coalesce(c.stripe_session_id, p_event.object_id),
+    opened_at = coalesce(c.opened_at, private.stripe_time(v_object ->> 'created'))
+  where c.tenant_id = v_tenant.id
+    and (c.id::text = v_object #>> '{metadata,checkout_id}' or c.stripe_session_id = p_event.object_id);
+  return row(v_tenant.id, v_tenant.plan_id, v_tenant.plan_id);
+end
+$$;
+
+-- Name: apply_customer(public.stripe_events); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.apply_customer(p_event public.stripe_events) RETURNS private.applied_event
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_object jsonb := p_event.payload #> '{data,object}';
+  v_tenant public.tenants;
+begin
+  if p_event.is_final then
+    update public.tenants t set stripe_customer_id = null where t.stripe_customer_id = p_event.object_id
+    returning * into v_tenant;
+  elsif v_object #>> '{metadata,tenant_id}' is not null then
+    v_tenant := private.lock_tenant_of(v_object);
+  end if;
+  return row(v_tenant.id, v_tenant.plan_id, v_tenant.plan_id);
+end
+$$;
+
+-- Name: apply_invoice(public.stripe_events); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.apply_invoice(p_event public.stripe_events) RETURNS private.applied_event
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_object jsonb := p_event.payload #> '{data,object}';
+  v_tenant public.tenants := private.lock_tenant_of(v_object);
+begin
+  insert into public.invoices (
+    tenant_id, stripe_invoice_id, stripe_subscription_id, number, status, billing_reason, currency, total, amount_due,
+    amount_paid, amount_remaining, attempt_count, next_payment_attempt_at, period_start, period_end, hosted_invoice_url,
+    invoice_pdf, created_at, paid_at
+  ) values (
+    v_tenant.id, v_object ->> 'id', private.subscription_of(v_object), v_object ->> 'number', v_object ->> 'status',
+    v_object ->> 'billing_reason', v_object ->> 'currency', (v_object ->> 'total')::bigint,
+    (v_object ->> 'amount_due')::bigint, (v_object ->> 'amount_paid')::bigint, (v_object ->> 'amount_remaining')::bigint,
+    coalesce((v_object ->> 'attempt_count')::int, 0), private.stripe_time(v_object ->> 'next_payment_attempt'),
+    private.stripe_time(v_object ->> 'period_start'), private.stripe_time(v_object ->> 'period_end'),
+    v_object ->> 'hosted_invoice_url', v_object ->> 'invoice_pdf', private.stripe_time(v_object ->> 'created'),
+    private.stripe_time(v_object #>> '{status_transitions,paid_at}')
+  )
+  on conflict (tenant_id, stripe_invoice_id) do update set (
+    stripe_subscription_id, number, status, billing_reason, currency, total, amount_due, amount_paid, amount_remaining,
+    attempt_count, next_payment_attempt_at, period_start, period_end, hosted_invoice_url, invoice_pdf, paid_at
+  ) = (
+    excluded.stripe_subscription_id, excluded.number, excluded.status, excluded.billing_reason, excluded.currency,
+    excluded.total, excluded.amount_due, excluded.amount_paid, excluded.amount_remaining, excluded.attempt_count,
+    excluded.next_payment_attempt_at, excluded.period_start, excluded.period_end, excluded.hosted_invoice_url,
+    excluded.invoice_pdf, excluded.paid_at
+  );
+  if v_object ->> 'status' = 'paid' then
+    perform private.add_credit_months(v_tenant.id, v_object);
+    perform private.settle_tenant_credits(v_tenant.id);
+  end if;
+  return row(v_tenant.id, v_tenant.plan_id, v_tenant.plan_id);
+end
+$$;
+
+-- Name: apply_stripe_event(public.stripe_events); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.apply_stripe_event(p_event public.stripe_events) RETURNS public.stripe_event_answer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_kind text := private.mirrored_kind(p_event);
+  v_status public.stripe_event_status := 'ignored';
+  v_mark private.stripe_objects;
+  v_latest public.stripe_events;
+  v_applied private.applied_event;
+  v_reason text;
+  v_error text;
+begin
+  if v_kind is not null then
+    begin
+      v_mark := private.lock_stripe_object(p_event.object_id);
+      v_latest := private.latest_stripe_event(p_event.object_id);
+      v_status := case when v_latest.id = p_event.id then 'processed' else 'stale' end;
+      if (v_latest.is_final, v_latest.occurred_at) < (v_mark.is_final, v_mark.occurred_at) then
+        v_status := 'stale'; -- than an event that is forgotten
+      else
+        v_applied := case v_kind
+          when 'subscription' then private.apply_subscription(v_latest)
+          when 'invoice' then private.apply_invoice(v_latest)
+          when 'checkout.session' then private.apply_checkout_session(v_latest)
+          when 'customer' then private.apply_customer(v_latest)
+        end;
+        update private.stripe_objects o
+        set event_id = v_latest.id, is_final = v_latest.is_final, occurred_at = v_latest.occurred_at
+        where o.object_id = p_event.object_id;
+        update public.stripe_events e set status = 'processed', last_error = null, next_attempt_at = null, applied_at = now()
+        where e.id = v_latest.id and e.id <> p_event.id and e.status <> 'processed';
+      end if;
+      if v_kind = 'invoice' then
+        perform private.record_payment(p_event);
+      end if;
+    exception when others then
+      get stacked diagnostics v_reason = pg_exception_hint, v_error = message_text;
+      v_status := 'failed';
+      v_applied := null;
+      v_error := case when sqlstate like 'PT%' then v_reason else sqlstate end || ': ' || v_error;
+    end;
+  end if;
+  update public.stripe_events e
+  set status = v_status, attempts = e.attempts + 1, last_error = v_error,
+    tenant_id = coalesce(v_applied.tenant_id, e.tenant_id),
+    plan_id = case when v_applied.plan_id <> v_applied.previous_plan_id then v_applied.plan_id else e.plan_id end,
+    previous_plan_id =
+      case when v_applied.plan_id <> v_applied.previous_plan_id then v_applied.previous_plan_id else e.previous_plan_id end,
+    applied_at = case when v_status in ('processed', 'stale') then clock_timestamp() end,
+    next_attempt_at = case when v_status = 'failed' and e.attempts < 20 then
+      now() + least(interval '1 minute' * 2 ^ e.attempts, interval '6 hours')
+    end
+  where e.id = p_event.id;
+  if v_applied.plan_id = v_applied.previous_plan_id then
+    v_applied.plan_id := null;
+    v_applied.previous_plan_id := null;
+  end if;
+  return row(
+    p_event.id, p_event.type, v_status::text, v_applied.tenant_id, v_applied.plan_id, v_applied.previous_plan_id,
+    coalesce((
+      select n.sort_order > o.sort_order from public.billing_plans n, public.billing_plans o
+      where n.id = v_applied.plan_id and o.id = v_applied.previous_plan_id
+    ), false),
+    v_error
+  );
+end
+$$;
+
+-- Name: apply_subscription(public.stripe_events); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.apply_subscription(p_event public.stripe_events) RETURNS private.applied_event
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_object jsonb := p_event.payload #> '{data,object}';
+  v_tenant public.tenants := private.lock_tenant_of(v_object);
+  v_status text := v_object ->> 'status';
+  v_old public.subscriptions;
+  v_new public.subscriptions;
+  v_sold record;
+  v_facts jsonb;
+begin
+  select * into v_old from public.subscriptions s where s.stripe_subscription_id = v_object ->> 'id';
+  -- Of several items the one with the greatest plan counts; what is not for a plan is an extra. Of a subscription that has
+  -- ended the price does not matter any more.
+  select i.item, p.id as price_id, p.plan_id, b.grace_days into v_sold
+  from jsonb_array_elements(v_object #> '{items,data}') i (item)
+  join public.plan_prices p
+    on p.stripe_price_id = private.stripe_id(i.item -> 'price') or (p_event.is_final and p.id = v_old.price_id)
+  join public.billing_plans b on b.id = p.plan_id
+  order by b.sort_order desc, p.id
+  limit 1;
+  if v_sold.price_id is null then
+    perform private.raise_error(409, 'price_unknown', format(
+      'No price is sold by %s.', coalesce(private.stripe_id(v_object #> '{items,data,0,price}'), 'nothing')
+    ));
+  end if;
+
+  v_new.tenant_id := v_tenant.id;
+  v_new.stripe_subscription_id := v_object ->> 'id';
+  v_new.stripe_customer_id := private.customer_of(v_object);
+  v_new.stripe_item_id := v_sold.item ->> 'id';
+  v_new.price_id := v_sold.price_id;
+  v_new.status := v_status;
+  -- On the item since 2025, on the subscription before.
+  v_new.current_period_start := private.stripe_time(
+    coalesce(v_sold.item ->> 'current_period_start', v_object ->> 'current_period_start')
+  );
+  v_new.current_period_end := private.stripe_time(
+    coalesce(v_sold.item ->> 'current_period_end', v_object ->> 'current_period_end')
+  );
+  v_new.cancel_at_period_end := coalesce((v_object ->> 'cancel_at_period_end')::boolean, false);
+  v_new.cancel_at := private.stripe_time(v_object ->> 'cancel_at');
+  v_new.canceled_at := private.stripe_time(v_object ->> 'canceled_at');
+  v_new.ended_at := private.stripe_time(v_object ->> 'ended_at');
+  v_new.trial_ends_at := private.stripe_time(v_object ->> 'trial_end');
+  v_new.past_due_since := case when v_status = 'past_due' then private.past_due_since(v_new.stripe_subscription_id) end;
+  v_new.entitled_until := case
+    when v_status in ('active', 'trialing', 'past_due') then least(
+      v_new.cancel_at, case when v_new.cancel_at_period_end then v_new.current_period_end end,
+      v_new.past_due_since + make_interval(days => v_sold.grace_days), 'infinity'
+    )
+    else '-infinity'
+  end;
+  v_new.is_in_force := coalesce(v_old.is_in_force, false);
+  v_new.created_at := private.stripe_time(v_object ->> 'created');
+  v_new.updated_at := now();
+  insert into public.subscriptions as s values (v_new.*)
+  on conflict (tenant_id, stripe_subscription_id) do update set (
+    stripe_customer_id, stripe_item_id, price_id, status, current_period_start, current_period_end, cancel_at_period_end,
+    cancel_at, canceled_at, ended_at, trial_ends_at, past_due_since, entitled_until
+  ) = (
+    excluded.stripe_customer_id, excluded.stripe_item_id, excluded.price_id, excluded.status, excluded.current_period_start,
+    excluded.current_period_end, excluded.cancel_at_period_end, excluded.cancel_at, excluded.canceled_at, excluded.ended_at,
+    excluded.trial_ends_at, excluded.past_due_since, excluded.entitled_until
+  );
+
+  v_facts := jsonb_build_object(
+    'stripe_subscription_id', v_new.stripe_subscription_id, 'plan_id', v_sold.plan_id, 'price_id', v_new.price_id,
+    'status', v_status, 'current_period_end', v_new.current_period_end, 'cancel_at_period_end', v_new.cancel_at_period_end
+  );
+  if v_status in ('canceled', 'incomplete_expired') then
+    if v_old.status is distinct from v_status and (v_status = 'canceled' or v_old.entitled_until > '-infinity') then
+      perform private.send_billing_mail(v_tenant.id, 'subscription_cancelled', v_new.stripe_subscription_id, v_facts);
+      perform private.audit(
+        v_tenant.id, 'subscription_cancelled', 'cancelled', 'subscription', v_new.stripe_subscription_id, p_new_values => v_facts
+      );
+    end if;
+  elsif v_new.entitled_until > '-infinity' then
+    if coalesce(v_old.status, 'incomplete') = 'incomplete' then
+      perform private.send_billing_mail(v_tenant.id, 'subscription_created', v_new.stripe_subscription_id, v_facts);
+    elsif (v_old.price_id, v_old.cancel_at_period_end, v_old.cancel_at)
+      is distinct from (v_new.price_id, v_new.cancel_at_period_end, v_new.cancel_at) then
+      perform private.send_billing_mail(v_tenant.id, 'subscription_updated', p_event.id, v_facts);
+    end if;
+  end if;
+  perform private.settle_tenant_credits(v_tenant.id);
+  return row(
+    v_tenant.id, v_tenant.plan_id,
+    (private.follow_subscriptions(v_tenant, jsonb_build_object('stripe_event_id', p_event.id))).plan_id
+  );
 end
 $$;
 
@@ -1270,6 +1757,52 @@ begin
 end
 $$;
 
+-- Name: begin_checkout(uuid, text, text, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.begin_checkout(p_tenant_id uuid, p_price_id text, p_idempotency_key text, p_ip_address text) RETURNS public.checkout
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_tenant public.tenants := private.lock_tenant(p_tenant_id, 'billing:write');
+  v_price public.plan_prices := private.require_price_for_sale(p_price_id);
+  v_click public.checkout_sessions;
+  v_event public.audit_events := private.new_audit_event(p_tenant_id, '', '');
+begin
+  if char_length(p_idempotency_key) not between 1 and 255 then
+    perform private.raise_error(400, 'invalid_idempotency_key', 'An idempotency key has 1 to 255 characters.');
+  end if;
+  select * into v_click from public.checkout_sessions c
+  where c.tenant_id = p_tenant_id and c.idempotency_key = p_idempotency_key;
+  if found and v_click.price_id <> p_price_id then
+    perform private.raise_error(409, 'idempotency_key_reused', 'The idempotency key was used for another price.');
+  elsif not found then
+    if exists (
+      select from public.subscriptions s
+      where s.tenant_id = p_tenant_id and private.is_running(s, now() + v_tenant.clock_offset)
+    ) then
+      perform private.raise_error(409, 'already_subscribed', 'The tenant has a subscription: change its plan instead.');
+    end if;
+    if (
+      select count(*) >= 100 from public.checkout_sessions c
+      where c.tenant_id = p_tenant_id and c.clicked_at > now() - interval '24 hours'
+    ) then
+      perform private.raise_error(429, 'too_many_checkouts', 'A tenant can begin 100 checkouts a day.');
+    end if;
+    insert into public.checkout_sessions (tenant_id, price_id, actor_id, idempotency_key, ip_address)
+    values (
+      p_tenant_id, p_price_id, v_event.actor_id, p_idempotency_key,
+      coalesce(private.request_ip(jsonb_build_object('x-real-ip', p_ip_address)), v_event.ip_address)
+    )
+    returning * into v_click;
+  end if;
+  return row(
+    v_click.id, p_tenant_id, v_tenant.name, v_price.id, v_price.stripe_price_id, v_tenant.stripe_customer_id,
+    private.billing_email(p_tenant_id)
+  );
+end
+$$;
+
 -- Name: begin_or_end_trial(); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.begin_or_end_trial() RETURNS trigger
@@ -1284,6 +1817,141 @@ begin
   return new;
 end
 $$;
+
+-- Name: begin_stripe_recovery(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.begin_stripe_recovery() RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return greatest(
+    coalesce(
+      (select r.recovered_until from private.stripe_recovery r),
+      (select max(e.occurred_at) from public.stripe_events e)
+    ) - interval '10 minutes',
+    now() - interval '30 days'
+  );
+end
+$$;
+
+-- Name: billing_email(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.billing_email(p_tenant_id uuid) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_email text;
+begin
+  select u.email into v_email
+  from public.memberships m
+  join auth.users u on u.id = m.user_id
+  where m.tenant_id = p_tenant_id and (m.role = 'owner' or m.user_id = auth.uid()) and u.email is not null
+  order by m.user_id = auth.uid() desc nulls last, m.created_at, m.user_id
+  limit 1;
+  return v_email;
+end
+$$;
+
+-- Name: book_credits(uuid, public.credit_entry_kind, jsonb, text, timestamp with time zone, text, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.book_credits(p_tenant_id uuid, p_kind public.credit_entry_kind, p_grants jsonb, p_reason text, p_at timestamp with time zone, p_idempotency_key text DEFAULT NULL::text, p_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_amount bigint := (select sum(g.value::bigint) from jsonb_each_text(p_grants) g);
+  v_balance bigint;
+  v_id bigint;
+begin
+  update private.credit_grants g
+  set remaining = g.remaining + e.value::bigint,
+    granted = g.granted + case when p_kind in ('grant', 'correction') then e.value::bigint else 0 end
+  from jsonb_each_text(p_grants) e
+  where g.id = e.key::bigint;
+  update private.credit_accounts a set balance = a.balance + v_amount where a.tenant_id = p_tenant_id
+  returning a.balance into v_balance;
+  insert into public.credit_ledger (
+    tenant_id, kind, amount, balance, grants, reason, effective_at, idempotency_key, expires_at
+  ) values (p_tenant_id, p_kind, v_amount, v_balance, p_grants, p_reason, p_at, p_idempotency_key, p_expires_at)
+  returning id into v_id;
+  return v_id;
+end
+$$;
+
+-- Name: book_expired_credits(uuid, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.book_expired_credits(p_tenant_id uuid, p_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_grant private.credit_grants;
+begin
+  for v_grant in
+    select * from private.credit_grants g
+    where g.tenant_id = p_tenant_id and g.remaining > 0 and g.expires_at <= p_at
+    order by g.expires_at, g.id
+  loop
+    perform private.book_credits(
+      p_tenant_id, 'expiry', jsonb_build_object(v_grant.id, -v_grant.remaining), 'expired', v_grant.expires_at
+    );
+  end loop;
+end
+$$;
+
+-- Name: booking_time(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.booking_time(p_tenant_id uuid) RETURNS timestamp with time zone
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_at timestamptz;
+begin
+  select greatest(clock_timestamp() + t.clock_offset, (
+    select l.effective_at from public.credit_ledger l where l.tenant_id = t.id order by l.effective_at desc, l.id desc limit 1
+  )) into v_at
+  from public.tenants t where t.id = p_tenant_id;
+  return v_at;
+end
+$$;
+
+-- Name: call_billing(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.call_billing(p_path text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if exists (select from public.plan_prices p where p.stripe_price_id is not null) then
+    perform private.call_function('/billing' || p_path);
+  end if;
+end
+$$;
+
+-- Name: call_function(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.call_function(p_path text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_url text;
+  v_key text;
+begin
+  if to_regclass('vault.decrypted_secrets') is null or to_regnamespace('net') is null then
+    return;
+  end if;
+  execute 'select decrypted_secret from vault.decrypted_secrets where name = $1' into v_url using 'meterbase_functions_url';
+  execute 'select decrypted_secret from vault.decrypted_secrets where name = $1' into v_key using 'meterbase_secret_key';
+  if v_url is not null and v_key is not null then
+    execute 'select net.http_post(url => $1, body => $2, headers => $3, timeout_milliseconds => 120000)'
+      using v_url || p_path, '{}'::jsonb, jsonb_build_object('content-type', 'application/json', 'apikey', v_key);
+  end if;
+end
+$_$;
 
 -- Name: tenants; Type: TABLE; Schema: public; Owner: -
 
@@ -1384,6 +2052,25 @@ begin
 end
 $$;
 
+-- Name: check_credit_request(bigint, text, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.check_credit_request(p_amount bigint, p_reason text, p_idempotency_key text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_amount is null or p_amount not between 1 and 9007199254740991 then
+    perform private.raise_error(400, 'invalid_amount', 'An amount of credits is 1 to 9007199254740991.');
+  end if;
+  if p_reason is null or char_length(p_reason) not between 1 and 200 then
+    perform private.raise_error(400, 'invalid_reason', 'A reason has 1 to 200 characters.');
+  end if;
+  if char_length(p_idempotency_key) not between 1 and 255 then
+    perform private.raise_error(400, 'invalid_idempotency_key', 'An idempotency key has 1 to 255 characters.');
+  end if;
+end
+$$;
+
 -- Name: check_event(jsonb, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.check_event(p_event jsonb, p_at timestamp with time zone) RETURNS void
@@ -1431,6 +2118,28 @@ begin
     perform private.raise_error(400, 'invalid_period_type', 'A period type is hourly, daily or monthly.');
   end if;
   return v_window;
+end
+$$;
+
+-- Name: check_plan_change(uuid, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.check_plan_change(p_tenant_id uuid, p_price_id text) RETURNS public.plan_change
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_account public.billing_account := private.get_billing_account(p_tenant_id);
+  v_price public.plan_prices := private.require_price_for_sale(p_price_id);
+begin
+  if v_account.stripe_subscription_id is null then
+    perform private.raise_error(409, 'no_subscription', 'The tenant has no subscription that could be changed.');
+  end if;
+  if v_account.price_id = p_price_id and not v_account.cancel_at_period_end then
+    perform private.raise_error(409, 'price_unchanged', 'The subscription has this price already.');
+  end if;
+  return row(
+    p_tenant_id, v_account.stripe_subscription_id, v_account.stripe_item_id, v_price.id, v_price.stripe_price_id
+  );
 end
 $$;
 
@@ -1553,6 +2262,21 @@ begin
 end
 $$;
 
+-- Name: cleanup_old_stripe_events(interval); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.cleanup_old_stripe_events(p_keep interval DEFAULT '90 days'::interval) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_deleted int;
+begin
+  delete from public.stripe_events e where e.received_at < now() - p_keep and e.status <> 'failed';
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end
+$$;
+
 -- Name: tenant_limits; Type: TABLE; Schema: public; Owner: -
 
 CREATE TABLE public.tenant_limits (
@@ -1637,6 +2361,21 @@ begin
   then
     perform set_config('synchronous_commit', 'off', true);
   end if;
+end
+$$;
+
+-- Name: complete_stripe_recovery(timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.complete_stripe_recovery(p_until timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if p_until is null or p_until > now() + interval '10 minutes' then
+    perform private.raise_error(400, 'invalid_until', 'The events of the future cannot have been read.');
+  end if;
+  insert into private.stripe_recovery as r (recovered_until) values (p_until)
+  on conflict (is_only) do update set recovered_until = greatest(r.recovered_until, excluded.recovered_until);
 end
 $$;
 
@@ -1937,6 +2676,17 @@ begin
 end
 $$;
 
+-- Name: count_stripe_event(text, text[], integer); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.count_stripe_event(p_type text, p_outcomes text[], p_shard integer) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+  insert into private.stripe_event_counts as c (type, outcome, shard, count)
+  select p_type, o.outcome, p_shard, 1 from unnest(p_outcomes) as o (outcome) order by o.outcome
+  on conflict (type, outcome, shard) do update set count = c.count + 1
+$$;
+
 -- Name: count_usage(bigint[], timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.count_usage(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone) RETURNS SETOF private.hourly_usage
@@ -2057,6 +2807,20 @@ begin
     from partial_counts c;
 end
 $$;
+
+-- Name: count_webhook_rejection(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.count_webhook_rejection(p_reason text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+begin
+  if p_reason is null or p_reason !~ '^[a-z_]{1,63}$' then
+    perform private.raise_error(400, 'invalid_reason', 'A reason is a word such as signature_invalid.');
+  end if;
+  perform private.count_stripe_event('unknown', array[p_reason], private.stripe_event_shard());
+end
+$_$;
 
 -- Name: tenant_usage_realtime; Type: TABLE; Schema: public; Owner: -
 
@@ -2210,6 +2974,68 @@ begin
 end
 $_$;
 
+-- Name: subscriptions; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.subscriptions (
+    tenant_id uuid NOT NULL,
+    stripe_subscription_id text NOT NULL,
+    stripe_customer_id text NOT NULL,
+    stripe_item_id text NOT NULL,
+    price_id text NOT NULL,
+    status text NOT NULL,
+    current_period_start timestamp with time zone NOT NULL,
+    current_period_end timestamp with time zone NOT NULL,
+    cancel_at_period_end boolean NOT NULL,
+    cancel_at timestamp with time zone,
+    canceled_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    trial_ends_at timestamp with time zone,
+    past_due_since timestamp with time zone,
+    entitled_until timestamp with time zone NOT NULL,
+    is_in_force boolean DEFAULT false NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+-- Name: TABLE subscriptions; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.subscriptions IS 'The subscriptions of a tenant, as Stripe told of them last. Stripe''s event inbox alone writes them.';
+
+-- Name: COLUMN subscriptions.status; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.subscriptions.status IS 'Stripe''s word: incomplete, trialing, active, past_due, unpaid, paused, canceled, incomplete_expired.';
+
+-- Name: COLUMN subscriptions.entitled_until; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.subscriptions.entitled_until IS 'Until when it gives its plan, as far as is known; infinity while it goes on, -infinity where it gives none.';
+
+-- Name: COLUMN subscriptions.is_in_force; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.subscriptions.is_in_force IS 'Whether the tenant has its plan from this one.';
+
+-- Name: COLUMN subscriptions.created_at; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.subscriptions.created_at IS 'In Stripe.';
+
+-- Name: current_subscription(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.current_subscription(p_tenant_id uuid) RETURNS public.subscriptions
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_subscription public.subscriptions;
+begin
+  select * into v_subscription
+  from public.subscriptions s
+  where s.tenant_id = p_tenant_id
+  order by s.is_in_force desc, s.status in ('active', 'trialing', 'past_due', 'unpaid', 'paused') desc,
+    s.created_at desc, s.stripe_subscription_id
+  limit 1;
+  return v_subscription;
+end
+$$;
+
 -- Name: current_usage(text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.current_usage(p_period_type text) RETURNS SETOF public.usage_summary
@@ -2228,6 +3054,57 @@ begin
     from private.live_usage(
       array(select id from public.tenants), p_period_type, v_start, private.window_end(v_window, v_start)
     );
+end
+$$;
+
+-- Name: customer_of(jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.customer_of(p_object jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select case p_object ->> 'object' when 'customer' then p_object ->> 'id' else private.stripe_id(p_object -> 'customer') end
+$$;
+
+-- Name: debit_credits(uuid, bigint, text, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.debit_credits(p_tenant_id uuid, p_amount bigint, p_reason text, p_idempotency_key text) RETURNS public.credit_debit
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_account private.credit_accounts;
+  v_entry public.credit_ledger;
+  v_at timestamptz;
+  v_balance bigint;
+  v_grants jsonb;
+begin
+  perform private.require_permission(p_tenant_id, 'usage:write');
+  perform private.check_credit_request(p_amount, p_reason, p_idempotency_key);
+  perform private.tenant_now(p_tenant_id);
+  v_account := private.lock_credit_account(p_tenant_id);
+  v_entry := private.known_credit_entry(p_tenant_id, p_idempotency_key, 'debit', p_amount, p_reason);
+  if v_entry.id is not null then
+    return row(true, p_amount, v_entry.balance, null, v_entry.id);
+  end if;
+
+  v_at := private.booking_time(p_tenant_id);
+  v_balance := v_account.balance;
+  if v_account.due_at <= v_at then
+    v_balance := private.settle_credits(p_tenant_id, v_at);
+  end if;
+  if v_balance < p_amount then
+    return row(false, p_amount, v_balance, 'insufficient_credits', null);
+  end if;
+  select jsonb_object_agg(b.id, -least(b.remaining, p_amount - b.before)) into v_grants
+  from (
+    select g.id, g.remaining, sum(g.remaining) over (order by g.expires_at, g.id) - g.remaining as before
+    from private.credit_grants g
+    where g.tenant_id = p_tenant_id and g.remaining > 0
+  ) b
+  where b.before < p_amount;
+  v_entry.id := private.book_credits(p_tenant_id, 'debit', v_grants, p_reason, v_at, p_idempotency_key);
+  return row(true, p_amount, v_balance - p_amount, null, v_entry.id);
 end
 $$;
 
@@ -2305,6 +3182,19 @@ begin
   perform private.recount_gauge(p_metric);
   return true;
 end
+$$;
+
+-- Name: ends_object(text, jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.ends_object(p_type text, p_object jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select p_type in ('customer.subscription.deleted', 'customer.deleted') or coalesce(case p_object ->> 'object'
+    when 'subscription' then p_object ->> 'status' in ('canceled', 'incomplete_expired')
+    when 'invoice' then p_object ->> 'status' in ('paid', 'void')
+    when 'checkout.session' then p_object ->> 'status' in ('complete', 'expired')
+  end, false)
 $$;
 
 -- Name: ensure_audit_partitions(integer); Type: FUNCTION; Schema: private; Owner: -
@@ -2520,6 +3410,31 @@ begin
   from unnest(v_due) e
   where e.event is not null and e.spent > 0
   group by e.tenant_id;
+end
+$$;
+
+-- Name: expire_subscriptions(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.expire_subscriptions() RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_tenant public.tenants;
+  v_expired int := 0;
+begin
+  for v_tenant in
+    select t.*
+    from public.subscriptions s
+    join public.tenants t on t.id = s.tenant_id
+    where s.is_in_force and s.entitled_until < 'infinity' and s.entitled_until <= now() + t.clock_offset
+    order by t.id
+    for no key update of t skip locked
+  loop
+    perform private.follow_subscriptions(v_tenant, '{"reason": "deadline"}');
+    v_expired := v_expired + 1;
+  end loop;
+  return v_expired;
 end
 $$;
 
@@ -2793,6 +3708,51 @@ begin
 end
 $$;
 
+-- Name: follow_subscriptions(public.tenants, jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.follow_subscriptions(p_tenant public.tenants, p_cause jsonb DEFAULT '{}'::jsonb) RETURNS public.tenants
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_current public.subscriptions;
+  v_best public.subscriptions;
+  v_plan_id text;
+begin
+  select * into v_current from public.subscriptions s where s.tenant_id = p_tenant.id and s.is_in_force;
+  select s.* into v_best
+  from public.subscriptions s
+  join public.plan_prices p on p.id = s.price_id
+  join public.billing_plans b on b.id = p.plan_id
+  where s.tenant_id = p_tenant.id and s.entitled_until > now() + p_tenant.clock_offset
+  order by b.sort_order desc, s.created_at desc, s.stripe_subscription_id
+  limit 1;
+  if v_current.stripe_subscription_id is distinct from v_best.stripe_subscription_id then
+    update public.subscriptions s set is_in_force = false where s.tenant_id = p_tenant.id and s.is_in_force;
+    update public.subscriptions s set is_in_force = true
+    where s.tenant_id = p_tenant.id and s.stripe_subscription_id = v_best.stripe_subscription_id;
+  end if;
+
+  if v_best.price_id is not null then
+    select p.plan_id into v_plan_id from public.plan_prices p where p.id = v_best.price_id;
+  elsif v_current.price_id is not null then
+    v_plan_id := 'free';
+  else
+    return p_tenant;
+  end if;
+  if v_plan_id = p_tenant.plan_id then
+    return p_tenant;
+  end if;
+  return private.change_plan(
+    p_tenant, v_plan_id,
+    case when p_tenant.trial_ends_at is null or v_plan_id = 'free' then 'plan_changed' else 'trial_upgraded' end,
+    p_cause || jsonb_build_object(
+      'stripe_subscription_id', coalesce(v_best.stripe_subscription_id, v_current.stripe_subscription_id)
+    )
+  );
+end
+$$;
+
 -- Name: forget_token(); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.forget_token() RETURNS trigger
@@ -2920,6 +3880,91 @@ begin
 end
 $$;
 
+-- Name: get_billing_account(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_billing_account(p_tenant_id uuid) RETURNS public.billing_account
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_tenant public.tenants;
+  v_subscription public.subscriptions;
+begin
+  perform private.require_permission(p_tenant_id, 'billing:write');
+  select * into v_tenant from public.tenants t where t.id = p_tenant_id;
+  if not found then
+    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
+  end if;
+  v_subscription := private.current_subscription(p_tenant_id);
+  if not private.is_running(v_subscription, now() + v_tenant.clock_offset) then
+    v_subscription := null;
+  end if;
+  return row(
+    p_tenant_id, v_tenant.name, v_tenant.stripe_customer_id, private.billing_email(p_tenant_id),
+    v_subscription.stripe_subscription_id, v_subscription.stripe_item_id, v_subscription.price_id, v_subscription.status,
+    coalesce(v_subscription.cancel_at_period_end, false)
+  );
+end
+$$;
+
+-- Name: get_billing_kpis(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_billing_kpis(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS public.billing_kpis
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_kpis public.billing_kpis;
+begin
+  perform private.require_platform_admin();
+  select count(*) + coalesce(sum(e.duplicates), 0), count(*) filter (where e.status = 'failed')
+  into v_kpis.webhooks_received, v_kpis.webhooks_failed
+  from public.stripe_events e where e.received_at >= p_from and e.received_at < p_to;
+  v_kpis.webhook_success_rate := round(1 - v_kpis.webhooks_failed::numeric / nullif(v_kpis.webhooks_received, 0), 4);
+  select count(*), count(c.opened_at), count(c.completed_at)
+  into v_kpis.checkout_clicks, v_kpis.checkout_sessions, v_kpis.checkouts_completed
+  from public.checkout_sessions c where c.clicked_at >= p_from and c.clicked_at < p_to;
+  v_kpis.checkout_conversion := round(v_kpis.checkouts_completed::numeric / nullif(v_kpis.checkout_clicks, 0), 4);
+  select count(*), round((p.latencies)[1]::numeric, 3), round((p.latencies)[2]::numeric, 3), round((p.latencies)[3]::numeric, 3)
+  into v_kpis.upgrades, v_kpis.upgrade_latency_p50_seconds, v_kpis.upgrade_latency_p95_seconds,
+    v_kpis.upgrade_latency_p99_seconds
+  from (
+    select count(*), percentile_cont(array[0.5, 0.95, 0.99]) within group (
+      order by extract(epoch from e.applied_at - e.occurred_at)::float8
+    ) as latencies
+    from public.stripe_events e
+    join public.billing_plans n on n.id = e.plan_id
+    join public.billing_plans o on o.id = e.previous_plan_id
+    where e.received_at >= p_from and e.received_at < p_to and n.sort_order > o.sort_order
+  ) p
+  group by p.latencies;
+  return v_kpis;
+end
+$$;
+
+-- Name: get_credit_balance(uuid, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_credit_balance(p_tenant_id uuid, p_at timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_now timestamptz := private.tenant_now(p_tenant_id);
+  v_balance bigint;
+begin
+  perform private.require_permission(p_tenant_id, 'usage:read');
+  select l.balance into v_balance
+  from public.credit_ledger l
+  where l.tenant_id = p_tenant_id and l.effective_at <= coalesce(p_at, 'infinity')
+  order by l.effective_at desc, l.id desc
+  limit 1;
+  return coalesce(v_balance, 0) - coalesce((
+    select sum(g.remaining) from private.credit_grants g
+    where g.tenant_id = p_tenant_id and g.remaining > 0 and g.expires_at <= coalesce(p_at, v_now)
+  ), 0);
+end
+$$;
+
 -- Name: get_members(uuid); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.get_members(p_tenant_id uuid) RETURNS SETOF public.member
@@ -3038,6 +4083,45 @@ begin
     ), true) a
     where t.id = any (v_tenant_ids)
     order by t.created_at, t.id;
+end
+$$;
+
+-- Name: get_subscription(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_subscription(p_tenant_id uuid) RETURNS public.subscription_state
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_tenant public.tenants;
+  v_subscription public.subscriptions;
+  v_state public.subscription_state;
+begin
+  perform private.require_permission(p_tenant_id, 'billing:read');
+  select * into v_tenant from public.tenants t where t.id = p_tenant_id;
+  if not found then
+    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
+  end if;
+  v_subscription := private.current_subscription(p_tenant_id);
+  v_state := row(
+    p_tenant_id, v_tenant.plan_id, v_subscription.price_id, coalesce(v_subscription.status, 'none'),
+    v_subscription.current_period_start, v_subscription.current_period_end,
+    coalesce(v_subscription.cancel_at_period_end, false), coalesce(v_subscription.trial_ends_at, v_tenant.trial_ends_at),
+    case when v_subscription.status = 'past_due' then v_subscription.entitled_until end,
+    v_subscription.stripe_subscription_id, null
+  );
+  select jsonb_build_object(
+    'plan_id', b.id, 'name', b.name, 'description', b.description,
+    'price', (select to_jsonb(l) from public.price_list l where l.price_id = v_subscription.price_id),
+    'limits', coalesce((
+      select jsonb_agg(jsonb_build_object(
+        'metric', e.metric, 'period', e.period, 'per', e.per, 'limit_value', e.limit_value, 'enforcement', e.enforcement
+      ) order by e.metric, e.period, e.per)
+      from public.entitlements e where e.tenant_id = p_tenant_id
+    ), '[]')
+  ) into v_state.plan_details
+  from public.billing_plans b where b.id = v_tenant.plan_id;
+  return v_state;
 end
 $$;
 
@@ -3176,6 +4260,19 @@ begin
 end
 $$;
 
+-- Name: get_webhook_counts(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_webhook_counts() RETURNS SETOF public.webhook_count
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_platform_admin();
+  return query
+    select c.type, c.outcome, sum(c.count)::bigint from private.stripe_event_counts c group by 1, 2 order by 1, 2;
+end
+$$;
+
 -- Name: give_back(uuid, text, private.quota_hold[], bigint, integer); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.give_back(p_tenant_id uuid, p_metric text, p_holds private.quota_hold[], p_amount bigint, p_grants integer DEFAULT 0) RETURNS void
@@ -3196,6 +4293,75 @@ begin
       and (p_grants > 0 or c.window_start = v_hold.window_start);
     p_grants := 0; -- counted in the first window alone
   end loop;
+end
+$$;
+
+-- Name: credit_ledger; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.credit_ledger (
+    id bigint NOT NULL,
+    tenant_id uuid NOT NULL,
+    kind public.credit_entry_kind NOT NULL,
+    amount bigint NOT NULL,
+    balance bigint NOT NULL,
+    grants jsonb NOT NULL,
+    reason text NOT NULL,
+    idempotency_key text,
+    effective_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT credit_ledger_balance_not_negative CHECK ((balance >= 0)),
+    CONSTRAINT credit_ledger_sign_of_kind CHECK (
+CASE
+    WHEN (kind = 'grant'::public.credit_entry_kind) THEN (amount > 0)
+    ELSE (amount < 0)
+END)
+);
+
+-- Name: TABLE credit_ledger; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.credit_ledger IS 'Every movement of credits, and the balance after it. Append-only.';
+
+-- Name: COLUMN credit_ledger.grants; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.credit_ledger.grants IS 'How much of the amount is of which grant: {"<grant id>": amount}.';
+
+-- Name: COLUMN credit_ledger.effective_at; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.credit_ledger.effective_at IS 'In the tenant''s time; never before that of an earlier entry of the tenant.';
+
+-- Name: grant_credits(uuid, bigint, text, timestamp with time zone, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.grant_credits(p_tenant_id uuid, p_amount bigint, p_reason text, p_expires_at timestamp with time zone, p_idempotency_key text) RETURNS public.credit_ledger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_entry public.credit_ledger;
+  v_grant_id bigint;
+  v_at timestamptz;
+begin
+  perform private.require_platform_admin();
+  perform private.tenant_now(p_tenant_id);
+  perform private.check_credit_request(p_amount, p_reason, p_idempotency_key);
+  perform private.lock_credit_account(p_tenant_id);
+  v_entry := private.known_credit_entry(p_tenant_id, p_idempotency_key, 'grant', p_amount, p_reason);
+  if v_entry.id is not null then
+    return v_entry;
+  end if;
+  v_at := private.booking_time(p_tenant_id);
+  perform private.settle_credits(p_tenant_id, v_at);
+  if p_expires_at <= v_at then
+    perform private.raise_error(400, 'invalid_expires_at', 'The credits would have expired already.');
+  end if;
+  insert into private.credit_grants (tenant_id, expires_at) values (p_tenant_id, coalesce(p_expires_at, 'infinity'))
+  returning id into v_grant_id;
+  perform private.book_credits(
+    p_tenant_id, 'grant', jsonb_build_object(v_grant_id, p_amount), p_reason, v_at, p_idempotency_key, p_expires_at
+  );
+  update private.credit_accounts a set due_at = least(a.due_at, p_expires_at) where a.tenant_id = p_tenant_id;
+  select * into v_entry from public.credit_ledger l where l.tenant_id = p_tenant_id order by l.id desc limit 1;
+  return v_entry;
 end
 $$;
 
@@ -3302,6 +4468,47 @@ begin
 end
 $$;
 
+-- Name: ingest_stripe_event(jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.ingest_stripe_event(p_event jsonb) RETURNS public.stripe_event_answer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_object jsonb := p_event #> '{data,object}';
+  v_event public.stripe_events;
+  v_answer public.stripe_event_answer;
+  v_is_new boolean;
+begin
+  if coalesce(
+    char_length(p_event ->> 'id') not between 1 and 255 or char_length(p_event ->> 'type') not between 1 and 255
+      or jsonb_typeof(p_event -> 'id') <> 'string' or jsonb_typeof(p_event -> 'type') <> 'string'
+      or jsonb_typeof(p_event -> 'created') <> 'number' or (p_event ->> 'created')::numeric not between 0 and 1e11
+      or jsonb_typeof(v_object) <> 'object', true
+  ) then
+    perform private.raise_error(400, 'invalid_event', 'That is no event of Stripe: it needs id, type, created and data.object.');
+  end if;
+  insert into public.stripe_events (id, type, object_id, is_final, occurred_at, api_version, payload)
+  values (
+    p_event ->> 'id', p_event ->> 'type', v_object ->> 'id', private.ends_object(p_event ->> 'type', v_object),
+    private.stripe_time(p_event ->> 'created'), p_event ->> 'api_version', p_event
+  )
+  on conflict (id) do nothing
+  returning * into v_event;
+  v_is_new := found;
+  if not v_is_new then
+    update public.stripe_events e set duplicates = e.duplicates + 1 where e.id = p_event ->> 'id' returning * into v_event;
+  end if;
+  if v_is_new or v_event.status = 'failed' then
+    v_answer := private.apply_stripe_event(v_event);
+  else
+    v_answer := row(v_event.id, v_event.type, 'duplicate', v_event.tenant_id, null, null, false, null);
+  end if;
+  perform private.count_stripe_event(v_event.type, array['received', v_answer.status], private.stripe_event_shard());
+  return v_answer;
+end
+$$;
+
 -- Name: invite_member(uuid, text, public.member_role); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.invite_member(p_tenant_id uuid, p_email text, p_role public.member_role) RETURNS public.created_invite
@@ -3359,6 +4566,18 @@ begin
 end
 $_$;
 
+-- Name: is_before(jsonb, jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.is_before(p_object jsonb, p_previous jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select p_object @> jsonb_strip_nulls(p_previous)
+    and not exists (
+      select from jsonb_each(p_previous) p where p.value = 'null' and coalesce(p_object -> p.key, 'null') <> 'null'
+    )
+$$;
+
 -- Name: is_known_row(regclass, anyelement); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.is_known_row(p_table regclass, p_row anyelement) RETURNS boolean
@@ -3399,6 +4618,20 @@ begin
   return exists (select from public.platform_admins a where a.user_id = v_user_id)
     and not exists (select from public.user_suspensions s where s.user_id = v_user_id);
 end
+$$;
+
+-- Name: is_running(public.subscriptions, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.is_running(p_subscription public.subscriptions, p_at timestamp with time zone) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(
+    p_subscription.status in ('active', 'trialing', 'past_due', 'unpaid', 'paused')
+      and coalesce(p_subscription.cancel_at, 'infinity') > p_at
+      and not (p_subscription.cancel_at_period_end and p_subscription.current_period_end <= p_at),
+    false
+  )
 $$;
 
 -- Name: is_security_event(text); Type: FUNCTION; Schema: private; Owner: -
@@ -3455,6 +4688,73 @@ begin
 end
 $$;
 
+-- Name: known_credit_entry(uuid, text, public.credit_entry_kind, bigint, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.known_credit_entry(p_tenant_id uuid, p_idempotency_key text, p_kind public.credit_entry_kind, p_amount bigint, p_reason text) RETURNS public.credit_ledger
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_entry public.credit_ledger;
+begin
+  select * into v_entry from public.credit_ledger l
+  where l.tenant_id = p_tenant_id and l.idempotency_key = p_idempotency_key;
+  if found and (v_entry.kind, abs(v_entry.amount), v_entry.reason) is distinct from (p_kind, p_amount, p_reason) then
+    perform private.raise_error(409, 'idempotency_key_reused', 'The idempotency key was used for another amount or reason.');
+  end if;
+  return v_entry;
+end
+$$;
+
+-- Name: last_of_second(public.stripe_events[], jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.last_of_second(p_events public.stripe_events[], p_before jsonb) RETURNS public.stripe_events
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_left text[] := array(select e.id from unnest(p_events) e);
+  v_object jsonb := p_before;
+  v_next public.stripe_events;
+  v_last public.stripe_events;
+begin
+  -- The row: each time the one that follows what is there.
+  while cardinality(v_left) > 0 loop
+    select e.* into v_next
+    from unnest(p_events) e
+    where e.id = any (v_left) and case
+      when e.type like '%.created' then v_object is null
+      else private.is_before(v_object, e.payload #> '{data,previous_attributes}')
+    end
+    order by private.stripe_event_rank(e.type, e.payload #> '{data,object}'), e.id
+    limit 1;
+    exit when not found;
+    v_last := v_next;
+    v_object := v_next.payload #> '{data,object}';
+    v_left := array_remove(v_left, v_next.id);
+  end loop;
+  if cardinality(v_left) = 0 then
+    return v_last;
+  end if;
+
+  select e.* into v_last
+  from unnest(p_events) e
+  order by
+    exists (
+      select from unnest(p_events) n
+      where n.id <> e.id and n.type not like '%.created' and (
+        e.type like '%.created' or (
+          private.is_before(e.payload #> '{data,object}', n.payload #> '{data,previous_attributes}')
+          and private.is_before(n.payload #> '{data,object}', e.payload #> '{data,previous_attributes}') is not true
+        )
+      )
+    ),
+    private.stripe_event_rank(e.type, e.payload #> '{data,object}') desc, e.id desc
+  limit 1;
+  return v_last;
+end
+$$;
+
 -- Name: latency_bucket(double precision); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.latency_bucket(p_latency double precision) RETURNS double precision
@@ -3487,6 +4787,36 @@ begin
     cross join lateral (select min(c.latency) from cumulative c where c.upto > ceil(p.position)) as high (latency)
     order by f.ordinal
   );
+end
+$$;
+
+-- Name: latest_stripe_event(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.latest_stripe_event(p_object_id text) RETURNS public.stripe_events
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_latest public.stripe_events;
+  v_same_second public.stripe_events[];
+  v_before jsonb;
+begin
+  select * into v_latest from public.stripe_events e
+  where e.object_id = p_object_id
+  order by e.is_final desc, e.occurred_at desc
+  limit 1;
+  v_same_second := array(
+    select e from public.stripe_events e
+    where e.object_id = p_object_id and e.is_final = v_latest.is_final and e.occurred_at = v_latest.occurred_at
+  );
+  if cardinality(v_same_second) <= 1 then
+    return v_latest;
+  end if;
+  select e.payload #> '{data,object}' into v_before from public.stripe_events e
+  where e.object_id = p_object_id and not e.is_final and e.occurred_at < v_latest.occurred_at
+  order by e.occurred_at desc
+  limit 1;
+  return private.last_of_second(v_same_second, v_before);
 end
 $$;
 
@@ -3571,6 +4901,41 @@ begin
 end
 $$;
 
+-- Name: credit_accounts; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.credit_accounts (
+    tenant_id uuid NOT NULL,
+    balance bigint DEFAULT 0 NOT NULL,
+    due_at timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT credit_accounts_balance_not_negative CHECK ((balance >= 0))
+);
+
+-- Name: TABLE credit_accounts; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.credit_accounts IS 'The balance after the last entry; the row is the lock of the tenant''s credits.';
+
+-- Name: COLUMN credit_accounts.due_at; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON COLUMN private.credit_accounts.due_at IS 'When something has to be granted or expires next, in the tenant''s time.';
+
+-- Name: lock_credit_account(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.lock_credit_account(p_tenant_id uuid) RETURNS private.credit_accounts
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_account private.credit_accounts;
+begin
+  select * into v_account from private.credit_accounts a where a.tenant_id = p_tenant_id for no key update;
+  if not found then
+    insert into private.credit_accounts (tenant_id) values (p_tenant_id) on conflict do nothing;
+    select * into v_account from private.credit_accounts a where a.tenant_id = p_tenant_id for no key update;
+  end if;
+  return v_account;
+end
+$$;
+
 -- Name: lock_members(uuid, text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.lock_members(p_tenant_id uuid, p_permission text) RETURNS public.member_role
@@ -3608,6 +4973,34 @@ begin
 end
 $$;
 
+-- Name: stripe_objects; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.stripe_objects (
+    object_id text NOT NULL,
+    event_id text,
+    is_final boolean DEFAULT false NOT NULL,
+    occurred_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
+);
+
+-- Name: TABLE stripe_objects; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.stripe_objects IS 'The event that each object of Stripe stands at, kept when the event itself is forgotten; the row is the object''s lock.';
+
+-- Name: lock_stripe_object(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.lock_stripe_object(p_object_id text) RETURNS private.stripe_objects
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_mark private.stripe_objects;
+begin
+  insert into private.stripe_objects (object_id) values (p_object_id) on conflict do nothing;
+  select * into v_mark from private.stripe_objects o where o.object_id = p_object_id for update;
+  return v_mark;
+end
+$$;
+
 -- Name: lock_tenant(uuid, text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.lock_tenant(p_tenant_id uuid, p_permission text) RETURNS public.tenants
@@ -3623,6 +5016,51 @@ begin
     perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
   end if;
   perform private.require_permission(p_tenant_id, p_permission);
+  return v_tenant;
+end
+$$;
+
+-- Name: lock_tenant_of(jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.lock_tenant_of(p_object jsonb) RETURNS public.tenants
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_customer_id text := private.customer_of(p_object);
+  v_named text := coalesce(
+    p_object #>> '{metadata,tenant_id}', p_object #>> '{parent,subscription_details,metadata,tenant_id}',
+    p_object #>> '{subscription_details,metadata,tenant_id}', p_object ->> 'client_reference_id'
+  );
+  v_mark private.stripe_objects;
+  v_tenant public.tenants;
+begin
+  if v_customer_id is not null then
+    v_mark := private.lock_stripe_object(v_customer_id);
+  end if;
+  select t.* into v_tenant
+  from (
+    select s.tenant_id as id, 1 as preference from public.subscriptions s
+    where s.stripe_subscription_id = private.subscription_of(p_object)
+    union all
+    select t.id, 2 from public.tenants t where t.stripe_customer_id = v_customer_id
+    union all
+    select t.id, 3 from public.tenants t where t.id::text = lower(v_named)
+  ) c
+  join public.tenants t on t.id = c.id
+  order by c.preference
+  limit 1;
+  if not found then
+    perform private.raise_error(
+      409, 'tenant_unknown', format('No tenant is known for the customer %s.', coalesce(v_customer_id, 'null'))
+    );
+  end if;
+  select * into v_tenant from public.tenants t where t.id = v_tenant.id for no key update;
+  if v_tenant.stripe_customer_id is null and v_customer_id is not null and not v_mark.is_final then
+    update public.tenants t set stripe_customer_id = v_customer_id where t.id = v_tenant.id returning * into v_tenant;
+    update public.stripe_events e set next_attempt_at = now()
+    where e.status = 'failed' and private.customer_of(e.payload #> '{data,object}') = v_customer_id;
+  end if;
   return v_tenant;
 end
 $$;
@@ -3833,6 +5271,27 @@ begin
 end
 $$;
 
+-- Name: mirrored_kind(public.stripe_events); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.mirrored_kind(p_event public.stripe_events) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select case
+    when p_event.object_id is null then null
+    when p_event.type in (
+      'customer.subscription.created', 'customer.subscription.updated', 'customer.subscription.deleted',
+      'customer.subscription.paused', 'customer.subscription.resumed', 'meterbase.subscription.reconciled'
+    ) then 'subscription'
+    when p_event.type in (
+      'invoice.finalized', 'invoice.updated', 'invoice.payment_failed', 'invoice.payment_action_required', 'invoice.paid',
+      'invoice.payment_succeeded', 'invoice.voided', 'invoice.marked_uncollectible'
+    ) then 'invoice'
+    when p_event.type in ('checkout.session.completed', 'checkout.session.expired') then 'checkout.session'
+    when p_event.type in ('customer.created', 'customer.updated', 'customer.deleted') then 'customer'
+  end
+$$;
+
 -- Name: model_cost(jsonb, bigint, numeric, numeric); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.model_cost(p_metadata jsonb, p_tokens bigint, p_input numeric, p_output numeric) RETURNS numeric
@@ -3849,6 +5308,26 @@ begin
     else p_tokens * p_input
   end / 1000000);
 end
+$$;
+
+-- Name: months_of_line(timestamp with time zone, timestamp with time zone, public.price_interval, numeric, boolean); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.months_of_line(p_start timestamp with time zone, p_end timestamp with time zone, p_interval public.price_interval, p_credits numeric, p_is_proration boolean) RETURNS SETOF private.credit_share
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    SET "TimeZone" TO 'UTC'
+    AS $$
+  select m.month_start, m.month_end,
+    p_credits * case
+      when p_is_proration then extract(epoch from m.month_end - greatest(m.month_start, p_start))
+        / extract(epoch from m.month_end - m.month_start)
+      else 1
+    end
+  from generate_series(1, case p_interval when 'year' then 12 else 1 end) n
+  cross join lateral (
+    select p_end - make_interval(months => n) as month_start, p_end - make_interval(months => n - 1) as month_end
+  ) m
+  where m.month_end > p_start
 $$;
 
 -- Name: new_api_key_secret(text); Type: FUNCTION; Schema: private; Owner: -
@@ -4029,6 +5508,21 @@ begin
   end::timestamptz;
 end
 $_$;
+
+-- Name: past_due_since(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.past_due_since(p_subscription_id text) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+  select min(e.occurred_at)
+  from public.stripe_events e
+  where e.object_id = p_subscription_id and e.payload #>> '{data,object,status}' = 'past_due'
+    and e.occurred_at >= coalesce((
+      select max(o.occurred_at) from public.stripe_events o
+      where o.object_id = p_subscription_id and not o.is_final and o.payload #>> '{data,object,status}' <> 'past_due'
+    ), '-infinity')
+$$;
 
 -- Name: period_limit(uuid, text, timestamp with time zone, bigint, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
@@ -4410,6 +5904,62 @@ begin
 end
 $$;
 
+-- Name: reconcile_subscriptions(jsonb, timestamp with time zone, boolean); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.reconcile_subscriptions(p_subscriptions jsonb, p_fetched_at timestamp with time zone, p_is_complete boolean) RETURNS SETOF public.subscription_difference
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_object jsonb;
+  v_ours public.subscriptions;
+  v_theirs public.subscriptions;
+  v_answer public.stripe_event_answer;
+  v_difference public.subscription_difference;
+  v_fields jsonb;
+begin
+  for v_object in select s.value from jsonb_array_elements(p_subscriptions) s order by s.value ->> 'id' loop
+    select * into v_ours from public.subscriptions s where s.stripe_subscription_id = v_object ->> 'id';
+    v_answer := private.ingest_stripe_event(jsonb_build_object(
+      'id', format('reconciled_%s_%s', v_object ->> 'id', floor(extract(epoch from p_fetched_at))),
+      'type', 'meterbase.subscription.reconciled', 'created', floor(extract(epoch from p_fetched_at)),
+      'data', jsonb_build_object('object', v_object)
+    ));
+    select * into v_theirs from public.subscriptions s where s.stripe_subscription_id = v_object ->> 'id';
+    v_fields := case
+      when v_answer.status = 'failed' then jsonb_build_object('error', jsonb_build_array(null, v_answer.error))
+      when v_ours.tenant_id is null then jsonb_build_object('subscription', jsonb_build_array(null, v_theirs.status))
+      else (
+        select jsonb_object_agg(o.key, jsonb_build_array(o.value, to_jsonb(v_theirs) -> o.key))
+        from jsonb_each(to_jsonb(v_ours) - array['updated_at', 'is_in_force', 'entitled_until', 'past_due_since']) o
+        where o.value <> to_jsonb(v_theirs) -> o.key
+      )
+    end;
+    if v_fields is not null then
+      perform private.audit(
+        v_theirs.tenant_id, 'subscription_reconciled', 'reconciled', 'subscription', v_object ->> 'id',
+        p_new_values => v_fields, p_severity => 'warning'
+      );
+    end if;
+    for v_difference in
+      select v_object ->> 'id', v_theirs.tenant_id, f.key, f.value ->> 0, f.value ->> 1 from jsonb_each(v_fields) f order by f.key
+    loop
+      return next v_difference;
+    end loop;
+  end loop;
+  if p_is_complete then
+    return query
+      select s.stripe_subscription_id, s.tenant_id, 'missing', s.status, null::text
+      from public.subscriptions s
+      where s.status not in ('canceled', 'incomplete_expired') and s.created_at < p_fetched_at
+        and not exists (
+          select from jsonb_array_elements(p_subscriptions) t where t.value ->> 'id' = s.stripe_subscription_id
+        )
+      order by s.stripe_subscription_id;
+  end if;
+end
+$$;
+
 -- Name: record_all_events(uuid, text, jsonb, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.record_all_events(p_tenant_id uuid, p_subject text, p_events jsonb, p_at timestamp with time zone) RETURNS void
@@ -4425,6 +5975,28 @@ begin
       400, v_fault ->> 'reason', concat('The usage event was rejected: ', v_fault ->> 'reason', ' ', v_fault ->> 'field')
     );
   end if;
+end
+$$;
+
+-- Name: record_checkout_session(uuid, text, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.record_checkout_session(p_checkout_id uuid, p_stripe_session_id text, p_expires_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_click public.checkout_sessions;
+begin
+  select * into v_click from public.checkout_sessions c where c.id = p_checkout_id for update;
+  perform private.require_permission(v_click.tenant_id, 'billing:write');
+  if v_click.id is null then
+    perform private.raise_error(404, 'checkout_not_found', 'There is no such checkout.');
+  end if;
+  -- Stripe may have told of its end before.
+  update public.checkout_sessions c
+  set stripe_session_id = p_stripe_session_id, opened_at = now(), expires_at = p_expires_at,
+    status = case c.status when 'clicked' then 'open' else c.status end
+  where c.id = p_checkout_id and c.stripe_session_id is null;
 end
 $$;
 
@@ -4530,6 +6102,61 @@ begin
   return v_answer;
 end
 $_$;
+
+-- Name: record_payment(public.stripe_events); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.record_payment(p_event public.stripe_events) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_object jsonb := p_event.payload #> '{data,object}';
+  v_invoice public.invoices;
+  v_payment public.payments;
+  v_facts jsonb;
+begin
+  select * into v_invoice from public.invoices i where i.stripe_invoice_id = p_event.object_id;
+  v_payment.status := case p_event.type when 'invoice.payment_failed' then 'failed' else 'succeeded' end;
+  v_payment.amount := v_object ->> case v_payment.status when 'failed' then 'amount_remaining' else 'amount_paid' end;
+  if p_event.type not in ('invoice.payment_failed', 'invoice.paid', 'invoice.payment_succeeded') or v_payment.amount = 0 then
+    return;
+  end if;
+  v_payment.tenant_id := v_invoice.tenant_id;
+  v_payment.stripe_invoice_id := v_invoice.stripe_invoice_id;
+  v_payment.attempt := coalesce(v_object ->> 'attempt_count', '0');
+  v_payment.stripe_payment_id := coalesce(
+    private.stripe_id(v_object -> 'charge'), private.stripe_id(v_object -> 'payment_intent'),
+    private.stripe_id(v_object #> '{payments,data,0,payment,charge}'),
+    private.stripe_id(v_object #> '{payments,data,0,payment,payment_intent}'), v_invoice.stripe_invoice_id
+  );
+  v_payment.currency := v_object ->> 'currency';
+  v_payment.occurred_at := case v_payment.status when 'succeeded' then
+    private.stripe_time(v_object #>> '{status_transitions,paid_at}')
+  end;
+  v_payment.occurred_at := coalesce(v_payment.occurred_at, p_event.occurred_at);
+  insert into public.payments values (v_payment.*) on conflict do nothing;
+  if not found then
+    return;
+  end if;
+
+  v_facts := to_jsonb(v_payment) - 'tenant_id' || jsonb_build_object(
+    'number', v_invoice.number, 'hosted_invoice_url', v_invoice.hosted_invoice_url,
+    'next_payment_attempt_at', v_invoice.next_payment_attempt_at
+  );
+  perform private.audit(
+    v_payment.tenant_id, 'payment_' || v_payment.status, v_payment.status::text, 'payment', v_payment.stripe_payment_id,
+    p_new_values => v_facts,
+    p_severity => case v_payment.status when 'failed' then 'error' else 'info' end::public.audit_severity,
+    p_result => case v_payment.status when 'failed' then 'failure' else 'success' end::public.audit_result
+  );
+  -- That an attempt failed is no news once the invoice is paid.
+  if v_payment.status = 'succeeded' or v_invoice.status <> 'paid' then
+    perform private.send_billing_mail(
+      v_payment.tenant_id, 'payment_' || v_payment.status, v_payment.stripe_invoice_id || ':' || v_payment.attempt, v_facts
+    );
+  end if;
+end
+$$;
 
 -- Name: record_usage(uuid, jsonb); Type: FUNCTION; Schema: private; Owner: -
 
@@ -4639,6 +6266,27 @@ begin
 end
 $$;
 
+-- Name: replay_stripe_event(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.replay_stripe_event(p_event_id text) RETURNS public.stripe_event_answer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_event public.stripe_events;
+  v_answer public.stripe_event_answer;
+begin
+  perform private.require_platform_admin();
+  select * into v_event from public.stripe_events e where e.id = p_event_id for update;
+  if not found then
+    perform private.raise_error(404, 'event_not_found', 'There is no such event.');
+  end if;
+  v_answer := private.apply_stripe_event(v_event);
+  perform private.count_stripe_event(v_event.type, array[v_answer.status], private.stripe_event_shard());
+  return v_answer;
+end
+$$;
+
 -- Name: request_ip(jsonb); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.request_ip(p_headers jsonb) RETURNS inet
@@ -4692,6 +6340,62 @@ begin
   if not (private.is_trusted() or private.is_platform_admin()) then
     perform private.raise_error(403, 'platform_admin_only', 'Only a platform admin may do this.');
   end if;
+end
+$$;
+
+-- Name: plan_prices; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.plan_prices (
+    id text NOT NULL,
+    plan_id text NOT NULL,
+    product text NOT NULL,
+    "interval" public.price_interval NOT NULL,
+    unit_amount integer NOT NULL,
+    currency text DEFAULT 'usd'::text NOT NULL,
+    credits_per_month integer DEFAULT 0 NOT NULL,
+    stripe_price_id text,
+    CONSTRAINT plan_prices_credits_not_negative CHECK ((credits_per_month >= 0)),
+    CONSTRAINT plan_prices_currency_form CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT plan_prices_unit_amount_not_negative CHECK ((unit_amount >= 0))
+);
+
+-- Name: TABLE plan_prices; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.plan_prices IS 'What a plan costs. The discount of a yearly price is computed, not stored.';
+
+-- Name: COLUMN plan_prices.product; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.plan_prices.product IS 'What is sold, by the name that customers see; monthly and yearly prices of it share the name.';
+
+-- Name: COLUMN plan_prices.unit_amount; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.plan_prices.unit_amount IS 'In the smallest unit of the currency: cents.';
+
+-- Name: COLUMN plan_prices.credits_per_month; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.plan_prices.credits_per_month IS 'Credits that each paid month grants, of a yearly price too.';
+
+-- Name: COLUMN plan_prices.stripe_price_id; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.plan_prices.stripe_price_id IS 'Null: not for sale.';
+
+-- Name: require_price_for_sale(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.require_price_for_sale(p_price_id text) RETURNS public.plan_prices
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_price public.plan_prices;
+begin
+  select * into v_price from public.plan_prices p where p.id = p_price_id;
+  if not found then
+    perform private.raise_error(404, 'price_not_found', format('There is no price "%s".', p_price_id));
+  end if;
+  if v_price.stripe_price_id is null then
+    perform private.raise_error(409, 'price_not_for_sale', format('The price "%s" has no Stripe price.', p_price_id));
+  end if;
+  return v_price;
 end
 $$;
 
@@ -4896,6 +6600,33 @@ begin
 end
 $$;
 
+-- Name: retry_stripe_events(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.retry_stripe_events() RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_event public.stripe_events;
+  v_answer public.stripe_event_answer;
+  v_applied int := 0;
+begin
+  perform pg_advisory_xact_lock(hashtext('meterbase.retry_stripe_events'));
+  for v_event in
+    select * from public.stripe_events e
+    where e.status = 'failed' and e.next_attempt_at <= now()
+    order by e.next_attempt_at, e.id
+    limit 200
+    for update skip locked
+  loop
+    v_answer := private.apply_stripe_event(v_event);
+    perform private.count_stripe_event(v_event.type, array[v_answer.status], -1);
+    v_applied := v_applied + (v_answer.status <> 'failed')::int;
+  end loop;
+  return v_applied;
+end
+$$;
+
 -- Name: revoke_api_key(uuid); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.revoke_api_key(p_id uuid) RETURNS void
@@ -5039,6 +6770,26 @@ begin
 end
 $$;
 
+-- Name: send_billing_mail(uuid, text, text, jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.send_billing_mail(p_tenant_id uuid, p_template text, p_key text, p_facts jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  insert into public.alert_notifications (tenant_id, kind, recipient, payload)
+  select t.id, 'billing', u.email,
+    p_facts || jsonb_build_object('template', p_template, 'key', p_template || ':' || p_key, 'tenant_name', t.name)
+  from public.tenants t
+  join public.memberships m on m.tenant_id = t.id and m.role = 'owner'
+  join auth.users u on u.id = m.user_id
+  where t.id = p_tenant_id and u.email is not null
+    and not exists (select from public.user_suspensions s where s.user_id = m.user_id)
+  order by u.email
+  on conflict do nothing;
+end
+$$;
+
 -- Name: set_custom_quota(uuid, text, bigint, public.quota_period); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.set_custom_quota(p_tenant_id uuid, p_metric text, p_limit_value bigint, p_period public.quota_period) RETURNS public.tenant_limits
@@ -5067,6 +6818,32 @@ begin
   return v_limit;
 end
 $$;
+
+-- Name: set_stripe_price(text, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.set_stripe_price(p_price_id text, p_stripe_price_id text) RETURNS public.plan_prices
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_price public.plan_prices;
+begin
+  perform private.require_platform_admin();
+  if p_stripe_price_id !~ '^\S{1,255}$' then
+    perform private.raise_error(400, 'invalid_stripe_price', 'A Stripe price has an id such as price_….');
+  end if;
+  if exists (select from public.plan_prices p where p.stripe_price_id = p_stripe_price_id and p.id <> p_price_id) then
+    perform private.raise_error(409, 'stripe_price_taken', 'Another price has this Stripe price.');
+  end if;
+  update public.plan_prices p set stripe_price_id = p_stripe_price_id where p.id = p_price_id returning * into v_price;
+  if not found then
+    perform private.raise_error(404, 'price_not_found', format('There is no price "%s".', p_price_id));
+  end if;
+  -- Events that told of it before it was known here.
+  update public.stripe_events e set next_attempt_at = now() where e.status = 'failed' and e.last_error like 'price_unknown%';
+  return v_price;
+end
+$_$;
 
 -- Name: set_tenant_plan(uuid, text); Type: FUNCTION; Schema: private; Owner: -
 
@@ -5135,6 +6912,91 @@ begin
 end
 $$;
 
+-- Name: settle_credits(uuid, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.settle_credits(p_tenant_id uuid, p_at timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_month record;
+  v_grant private.credit_grants;
+  v_change bigint;
+  v_balance bigint;
+begin
+  perform private.book_expired_credits(p_tenant_id, p_at);
+  for v_month in
+    select m.stripe_subscription_id, m.month_end, round(sum(m.credits))::bigint as credits,
+      case when bool_or(m.rollover_months is null) then 'infinity' else
+        m.month_end + make_interval(months => max(m.rollover_months))
+      end as expires_at
+    from private.credit_months m
+    left join public.subscriptions s
+      on s.tenant_id = m.tenant_id and s.stripe_subscription_id = m.stripe_subscription_id
+    where m.tenant_id = p_tenant_id and m.month_end > p_at - interval '35 days'
+      and m.month_start <= p_at and m.month_start < coalesce(s.ended_at, 'infinity')
+    group by m.stripe_subscription_id, m.month_end
+    order by m.month_end, m.stripe_subscription_id
+  loop
+    insert into private.credit_grants (tenant_id, stripe_subscription_id, month_end, expires_at)
+    values (
+      p_tenant_id, v_month.stripe_subscription_id, v_month.month_end,
+      case when v_month.expires_at > p_at then v_month.expires_at else p_at + interval '1 month' end
+    )
+    on conflict do nothing;
+    select * into v_grant from private.credit_grants g
+    where g.tenant_id = p_tenant_id and g.stripe_subscription_id = v_month.stripe_subscription_id
+      and g.month_end = v_month.month_end;
+    v_change := greatest(greatest(v_month.credits, 0) - v_grant.granted, -v_grant.remaining);
+    if v_change > 0 and v_grant.expires_at <= p_at then
+      update private.credit_grants g set expires_at = p_at + interval '1 month' where g.id = v_grant.id
+      returning * into v_grant;
+    end if;
+    if v_change <> 0 then
+      perform private.book_credits(
+        p_tenant_id, case when v_change > 0 then 'grant' else 'correction' end::public.credit_entry_kind,
+        jsonb_build_object(v_grant.id, v_change), v_month.stripe_subscription_id, p_at, p_expires_at => v_grant.expires_at
+      );
+    end if;
+  end loop;
+
+  update private.credit_accounts a
+  set due_at = least(
+    (select min(g.expires_at) from private.credit_grants g where g.tenant_id = p_tenant_id and g.remaining > 0),
+    (select min(m.month_start) from private.credit_months m where m.tenant_id = p_tenant_id and m.month_start > p_at),
+    'infinity'
+  )
+  where a.tenant_id = p_tenant_id
+  returning a.balance into v_balance;
+  return v_balance;
+end
+$$;
+
+-- Name: settle_due_credits(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.settle_due_credits() RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_tenant_id uuid;
+  v_settled int := 0;
+begin
+  for v_tenant_id in
+    select a.tenant_id
+    from private.credit_accounts a
+    join public.tenants t on t.id = a.tenant_id
+    where a.due_at < 'infinity' and a.due_at <= now() + t.clock_offset
+    order by a.tenant_id
+    for no key update of a skip locked
+  loop
+    perform private.settle_credits(v_tenant_id, private.booking_time(v_tenant_id));
+    v_settled := v_settled + 1;
+  end loop;
+  return v_settled;
+end
+$$;
+
 -- Name: settle_reservation(uuid, bigint, jsonb); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.settle_reservation(p_id uuid, p_actual bigint, p_event jsonb) RETURNS public.reservation_answer
@@ -5185,6 +7047,20 @@ begin
 end
 $$;
 
+-- Name: settle_tenant_credits(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.settle_tenant_credits(p_tenant_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if exists (select from private.credit_months m where m.tenant_id = p_tenant_id) then
+    perform private.lock_credit_account(p_tenant_id);
+    perform private.settle_credits(p_tenant_id, private.booking_time(p_tenant_id));
+  end if;
+end
+$$;
+
 -- Name: snapshot_gauges(uuid[]); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.snapshot_gauges(p_tenant_ids uuid[] DEFAULT NULL::uuid[]) RETURNS void
@@ -5209,6 +7085,66 @@ begin
   on conflict (tenant_id, metric, period_type, period_start) do update set quantity = excluded.quantity
   where u.quantity <> excluded.quantity;
 end
+$$;
+
+-- Name: stripe_event_rank(text, jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.stripe_event_rank(p_type text, p_object jsonb) RETURNS numeric[]
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select array[
+    array_position(array[
+      'meterbase.subscription.reconciled', 'customer.created', 'customer.subscription.created', 'invoice.finalized',
+      'customer.updated', 'customer.subscription.updated', 'customer.subscription.resumed', 'customer.subscription.paused',
+      'invoice.updated', 'invoice.payment_action_required', 'invoice.payment_failed', 'invoice.marked_uncollectible',
+      'invoice.voided', 'invoice.paid', 'invoice.payment_succeeded'
+    ], p_type),
+    array_position(array[
+      'draft', 'open', 'uncollectible', 'void', 'paid', 'incomplete', 'trialing', 'active', 'past_due', 'unpaid', 'paused',
+      'incomplete_expired', 'canceled'
+    ], p_object ->> 'status'),
+    (p_object ->> 'attempt_count')::numeric,
+    coalesce(p_object ->> 'current_period_end', p_object #>> '{items,data,0,current_period_end}')::numeric
+  ]
+$$;
+
+-- Name: stripe_event_shard(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.stripe_event_shard() RETURNS integer
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$ select pg_backend_pid() % 64 $$;
+
+-- Name: stripe_id(jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.stripe_id(p_value jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select case jsonb_typeof(p_value) when 'object' then p_value ->> 'id' when 'string' then p_value #>> '{}' end
+$$;
+
+-- Name: stripe_time(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.stripe_time(p_seconds text) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$ select to_timestamp(p_seconds::float8) $$;
+
+-- Name: subscription_of(jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.subscription_of(p_object jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select case p_object ->> 'object'
+    when 'subscription' then p_object ->> 'id'
+    else coalesce(
+      private.stripe_id(p_object #> '{parent,subscription_details,subscription}'),
+      private.stripe_id(p_object -> 'subscription')
+    )
+  end
 $$;
 
 -- Name: summarize_usage(uuid, text, timestamp with time zone, private.usage_counts, bigint); Type: FUNCTION; Schema: private; Owner: -
@@ -5919,6 +7855,28 @@ CREATE FUNCTION public.authenticate_api_key(secret_hash text) RETURNS SETOF publ
 
 COMMENT ON FUNCTION public.authenticate_api_key(secret_hash text) IS 'The API key with this SHA-256 (hexadecimal), no row if there is none that may be used; counts the use. Service role.';
 
+-- Name: begin_checkout(uuid, text, text, text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.begin_checkout(tenant_id uuid, price_id text, idempotency_key text DEFAULT NULL::text, ip_address text DEFAULT NULL::text) RETURNS SETOF public.checkout
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.begin_checkout($1, $2, $3, $4) $_$;
+
+-- Name: FUNCTION begin_checkout(tenant_id uuid, price_id text, idempotency_key text, ip_address text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.begin_checkout(tenant_id uuid, price_id text, idempotency_key text, ip_address text) IS 'Records that somebody means to buy a price, and returns what Stripe has to be told. The same idempotency key is the same click. Needs billing:write.';
+
+-- Name: begin_stripe_recovery(); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.begin_stripe_recovery() RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$ select * from private.begin_stripe_recovery() $$;
+
+-- Name: FUNCTION begin_stripe_recovery(); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.begin_stripe_recovery() IS 'From which time on Stripe''s events have to be listed and ingested to close every gap. Service role.';
+
 -- Name: cancel_trial(uuid, text); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.cancel_trial(tenant_id uuid, reason text DEFAULT NULL::text) RETURNS public.tenants
@@ -5929,6 +7887,17 @@ CREATE FUNCTION public.cancel_trial(tenant_id uuid, reason text DEFAULT NULL::te
 -- Name: FUNCTION cancel_trial(tenant_id uuid, reason text); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.cancel_trial(tenant_id uuid, reason text) IS 'Ends a trial at once and moves its tenant to free. Needs billing:write.';
+
+-- Name: check_plan_change(uuid, text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.check_plan_change(tenant_id uuid, price_id text) RETURNS SETOF public.plan_change
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.check_plan_change($1, $2) $_$;
+
+-- Name: FUNCTION check_plan_change(tenant_id uuid, price_id text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.check_plan_change(tenant_id uuid, price_id text) IS 'What to change in Stripe to move a subscription to another price; changes nothing. Needs billing:write.';
 
 -- Name: check_tenant_quota(uuid, text, bigint, text); Type: FUNCTION; Schema: public; Owner: -
 
@@ -5975,6 +7944,17 @@ CREATE FUNCTION public.clear_custom_quota(tenant_id uuid, metric text, period pu
 -- Name: FUNCTION clear_custom_quota(tenant_id uuid, metric text, period public.quota_period); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.clear_custom_quota(tenant_id uuid, metric text, period public.quota_period) IS 'Takes one tenant''s own limit of a period (null: the metric''s default) back, so that its plan''s holds again, and returns what it was, if it had one. Platform admins.';
+
+-- Name: complete_stripe_recovery(timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.complete_stripe_recovery(until timestamp with time zone) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.complete_stripe_recovery($1) $_$;
+
+-- Name: FUNCTION complete_stripe_recovery(until timestamp with time zone); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.complete_stripe_recovery(until timestamp with time zone) IS 'Says that all events until then were ingested. Service role.';
 
 -- Name: consume_quota(uuid, text, bigint, text, text); Type: FUNCTION; Schema: public; Owner: -
 
@@ -6031,6 +8011,17 @@ CREATE FUNCTION public.count_request(tenant_id uuid) RETURNS SETOF public.quota_
 
 COMMENT ON FUNCTION public.count_request(tenant_id uuid) IS 'Counts one request of the caller against the rate limit (api_calls) and returns the decision. Needs usage:read, as a request that only reads is one, too.';
 
+-- Name: count_webhook_rejection(text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.count_webhook_rejection(reason text) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.count_webhook_rejection($1) $_$;
+
+-- Name: FUNCTION count_webhook_rejection(reason text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.count_webhook_rejection(reason text) IS 'Counts a webhook that was refused unread, such as signature_invalid; nothing else is kept of it. Service role.';
+
 -- Name: create_api_key(uuid, text, public.member_role, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.create_api_key(tenant_id uuid, name text, role public.member_role, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS public.created_api_key
@@ -6052,6 +8043,17 @@ CREATE FUNCTION public.create_tenant(name text, plan_id text DEFAULT 'free'::tex
 -- Name: FUNCTION create_tenant(name text, plan_id text, is_test boolean); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.create_tenant(name text, plan_id text, is_test boolean) IS 'Makes a tenant on a self-serve plan (free, trial) with the caller as its owner, and returns its row. Platform admins choose any plan, and may make a test tenant.';
+
+-- Name: debit_credits(uuid, bigint, text, text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.debit_credits(tenant_id uuid, amount bigint, reason text, idempotency_key text DEFAULT NULL::text) RETURNS SETOF public.credit_debit
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.debit_credits($1, $2, $3, $4) $_$;
+
+-- Name: FUNCTION debit_credits(tenant_id uuid, amount bigint, reason text, idempotency_key text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.debit_credits(tenant_id uuid, amount bigint, reason text, idempotency_key text) IS 'Takes credits, those that expire first; where there are too few it takes none and says insufficient_credits. The same idempotency key takes once. Needs usage:write.';
 
 -- Name: erase_audit_personal_data(uuid, text); Type: FUNCTION; Schema: public; Owner: -
 
@@ -6121,6 +8123,39 @@ CREATE FUNCTION public.get_audit_events(tenant_id uuid DEFAULT NULL::uuid, actio
 
 COMMENT ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer, category text, source public.audit_source) IS 'Audit events in [from_ts, to_ts), newest first, with their resolutions; the next page is before the last one''s occurred_at and event_id. `action` is an action, or how an event type begins; `category` activity (members, invites, keys), failed or security. Needs audit:read; without a tenant, platform admins.';
 
+-- Name: get_billing_account(uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_billing_account(tenant_id uuid) RETURNS SETOF public.billing_account
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.get_billing_account($1) $_$;
+
+-- Name: FUNCTION get_billing_account(tenant_id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_billing_account(tenant_id uuid) IS 'A tenant''s Stripe customer, and its subscription while that can be changed. Needs billing:write.';
+
+-- Name: get_billing_kpis(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_billing_kpis(from_ts timestamp with time zone, to_ts timestamp with time zone) RETURNS SETOF public.billing_kpis
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.get_billing_kpis($1, $2) $_$;
+
+-- Name: FUNCTION get_billing_kpis(from_ts timestamp with time zone, to_ts timestamp with time zone); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_billing_kpis(from_ts timestamp with time zone, to_ts timestamp with time zone) IS 'Webhooks and how many of them are failed, the checkout funnel, and how long upgrades took from Stripe''s `created` to the limits in force, in [from_ts, to_ts). Rates are shares of 1. Platform admins.';
+
+-- Name: get_credit_balance(uuid, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_credit_balance(tenant_id uuid, at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS bigint
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.get_credit_balance($1, $2) $_$;
+
+-- Name: FUNCTION get_credit_balance(tenant_id uuid, at timestamp with time zone); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_credit_balance(tenant_id uuid, at timestamp with time zone) IS 'The credits a tenant has, had at a time, or will have left if nothing else happens (null: now, in the tenant''s time). Needs usage:read.';
+
 -- Name: get_members(uuid); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.get_members(tenant_id uuid) RETURNS SETOF public.member
@@ -6176,6 +8211,17 @@ CREATE FUNCTION public.get_rate_limit_usage(tenant_id uuid DEFAULT NULL::uuid) R
 
 COMMENT ON FUNCTION public.get_rate_limit_usage(tenant_id uuid) IS 'The caller''s limits of requests (api_calls) and analysis runs, and what is left of them, in each of its tenants or in one; null is unlimited. Needs usage:read.';
 
+-- Name: get_subscription(uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_subscription(tenant_id uuid) RETURNS SETOF public.subscription_state
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.get_subscription($1) $_$;
+
+-- Name: FUNCTION get_subscription(tenant_id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_subscription(tenant_id uuid) IS 'The plan in force, the subscription behind it (status none without one) and its period. Needs billing:read.';
+
 -- Name: get_tenant_events(uuid, timestamp with time zone, timestamp with time zone, text, integer, timestamp with time zone, text); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.get_tenant_events(tenant_id uuid, from_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, to_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, event_type text DEFAULT NULL::text, max_rows integer DEFAULT 100, before_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, before_id text DEFAULT NULL::text) RETURNS SETOF public.tenant_usage_realtime
@@ -6230,6 +8276,39 @@ CREATE FUNCTION public.get_top_consumers(metric text, period_type text DEFAULT '
 -- Name: FUNCTION get_top_consumers(metric text, period_type text, max_rows integer); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.get_top_consumers(metric text, period_type text, max_rows integer) IS 'The tenants that used most of a metric (tokens, api_calls, …) or cost most (cost) in the hour, day or month under way. Platform admins.';
+
+-- Name: get_webhook_counts(); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_webhook_counts() RETURNS SETOF public.webhook_count
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$ select * from private.get_webhook_counts() $$;
+
+-- Name: FUNCTION get_webhook_counts(); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_webhook_counts() IS 'How many webhooks came, by type (received), and what became of them (processed, duplicate, stale, ignored, failed); of type unknown those that were refused, by reason. Since the beginning. Platform admins.';
+
+-- Name: grant_credits(uuid, bigint, text, timestamp with time zone, text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.grant_credits(tenant_id uuid, amount bigint, reason text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, idempotency_key text DEFAULT NULL::text) RETURNS public.credit_ledger
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.grant_credits($1, $2, $3, $4, $5) $_$;
+
+-- Name: FUNCTION grant_credits(tenant_id uuid, amount bigint, reason text, expires_at timestamp with time zone, idempotency_key text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.grant_credits(tenant_id uuid, amount bigint, reason text, expires_at timestamp with time zone, idempotency_key text) IS 'Gives a tenant credits by hand; without expires_at for ever. The same idempotency key grants once. Platform admins.';
+
+-- Name: ingest_stripe_event(jsonb); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.ingest_stripe_event(event jsonb) RETURNS SETOF public.stripe_event_answer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.ingest_stripe_event($1) $_$;
+
+-- Name: FUNCTION ingest_stripe_event(event jsonb); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.ingest_stripe_event(event jsonb) IS 'Stores an event of Stripe and applies it: processed, duplicate, stale, ignored, or failed (kept, and tried again). Its signature is checked before. Service role.';
 
 -- Name: invite_member(uuid, text, public.member_role); Type: FUNCTION; Schema: public; Owner: -
 
@@ -6287,6 +8366,28 @@ CREATE FUNCTION public.recompute_usage_metrics(from_ts timestamp with time zone,
 
 COMMENT ON FUNCTION public.recompute_usage_metrics(from_ts timestamp with time zone, to_ts timestamp with time zone) IS 'Counts the hours of a range anew from the stored events, then their days and months; changes nothing where the roll-ups are right. Platform admins.';
 
+-- Name: reconcile_subscriptions(jsonb, timestamp with time zone, boolean); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_complete boolean DEFAULT true) RETURNS SETOF public.subscription_difference
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.reconcile_subscriptions($1, $2, $3) $_$;
+
+-- Name: FUNCTION reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_complete boolean); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_complete boolean) IS 'Compares subscriptions as Stripe has them with ours, takes Stripe''s over, and returns and audits what differed; with is_complete also ours that have not ended and are not among them (missing). Service role.';
+
+-- Name: record_checkout_session(uuid, text, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.record_checkout_session(checkout_id uuid, stripe_session_id text, expires_at timestamp with time zone) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.record_checkout_session($1, $2, $3) $_$;
+
+-- Name: FUNCTION record_checkout_session(checkout_id uuid, stripe_session_id text, expires_at timestamp with time zone); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.record_checkout_session(checkout_id uuid, stripe_session_id text, expires_at timestamp with time zone) IS 'Says which Stripe session a checkout led to. Needs billing:write.';
+
 -- Name: record_usage(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.record_usage(tenant_id uuid, events jsonb) RETURNS SETOF public.record_usage_answer
@@ -6330,6 +8431,17 @@ CREATE FUNCTION public.remove_member(tenant_id uuid, user_id uuid) RETURNS void
 -- Name: FUNCTION remove_member(tenant_id uuid, user_id uuid); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.remove_member(tenant_id uuid, user_id uuid) IS 'Ends a membership. Needs member:remove and a role not below the member''s; everybody may leave. The last owner stays.';
+
+-- Name: replay_stripe_event(text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.replay_stripe_event(event_id text) RETURNS SETOF public.stripe_event_answer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.replay_stripe_event($1) $_$;
+
+-- Name: FUNCTION replay_stripe_event(event_id text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.replay_stripe_event(event_id text) IS 'Applies a stored event again; where a later one of its object has come, that one. Platform admins.';
 
 -- Name: reserve_quota(uuid, text, bigint, text, integer, text, jsonb); Type: FUNCTION; Schema: public; Owner: -
 
@@ -6396,6 +8508,17 @@ CREATE FUNCTION public.set_custom_quota(tenant_id uuid, metric text, limit_value
 -- Name: FUNCTION set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period) IS 'Sets one tenant''s own limit (null: unlimited) of a period (null: the metric''s default) and returns it. Platform admins.';
+
+-- Name: set_stripe_price(text, text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.set_stripe_price(price_id text, stripe_price_id text) RETURNS public.plan_prices
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.set_stripe_price($1, $2) $_$;
+
+-- Name: FUNCTION set_stripe_price(price_id text, stripe_price_id text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.set_stripe_price(price_id text, stripe_price_id text) IS 'Says which Stripe price sells a price; null takes it off sale. Platform admins.';
 
 -- Name: set_tenant_plan(uuid, text); Type: FUNCTION; Schema: public; Owner: -
 
@@ -6598,6 +8721,50 @@ COMMENT ON COLUMN private.chat_sessions.session IS 'A hash of the session_id, wh
 
 COMMENT ON COLUMN private.chat_sessions.first_ts IS 'infinity while it is being recomputed.';
 
+-- Name: credit_grants; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.credit_grants (
+    id bigint NOT NULL,
+    tenant_id uuid NOT NULL,
+    stripe_subscription_id text,
+    month_end timestamp with time zone,
+    granted bigint DEFAULT 0 NOT NULL,
+    remaining bigint DEFAULT 0 NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT credit_grants_remaining_range CHECK (((remaining >= 0) AND (remaining <= granted)))
+);
+
+-- Name: TABLE credit_grants; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.credit_grants IS 'What was granted for each month of a subscription, or by an operator, and what is left of it.';
+
+-- Name: credit_grants_id_seq; Type: SEQUENCE; Schema: private; Owner: -
+
+ALTER TABLE private.credit_grants ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME private.credit_grants_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+-- Name: credit_months; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.credit_months (
+    tenant_id uuid NOT NULL,
+    stripe_line_id text NOT NULL,
+    month_start timestamp with time zone NOT NULL,
+    month_end timestamp with time zone NOT NULL,
+    stripe_subscription_id text NOT NULL,
+    credits numeric NOT NULL,
+    rollover_months integer
+);
+
+-- Name: TABLE credit_months; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.credit_months IS 'The share of each line of a paid invoice in each month that it covers.';
+
 -- Name: invite_tokens; Type: TABLE; Schema: private; Owner: -
 
 CREATE TABLE private.invite_tokens (
@@ -6664,6 +8831,31 @@ CREATE TABLE private.quota_grants (
 -- Name: TABLE quota_grants; Type: COMMENT; Schema: private; Owner: -
 
 COMMENT ON TABLE private.quota_grants IS 'Grants by idempotency key, for 48 hours: the same request again gets the same answer and takes nothing.';
+
+-- Name: stripe_event_counts; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.stripe_event_counts (
+    type text NOT NULL,
+    outcome text NOT NULL,
+    shard integer NOT NULL,
+    count bigint NOT NULL
+);
+
+-- Name: TABLE stripe_event_counts; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.stripe_event_counts IS 'How many events came (received), by type, and what became of them. In shards, so that webhooks do not wait for each other.';
+
+-- Name: stripe_recovery; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.stripe_recovery (
+    is_only boolean DEFAULT true NOT NULL,
+    recovered_until timestamp with time zone NOT NULL,
+    CONSTRAINT stripe_recovery_one_row CHECK (is_only)
+);
+
+-- Name: TABLE stripe_recovery; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.stripe_recovery IS 'Until when Stripe''s own list of events was read completely.';
 
 -- Name: usage_batches; Type: TABLE; Schema: private; Owner: -
 
@@ -6767,7 +8959,11 @@ CREATE TABLE public.billing_plans (
     description text NOT NULL,
     is_self_serve boolean DEFAULT false NOT NULL,
     trial_days integer,
+    grace_days integer DEFAULT 7 NOT NULL,
+    credit_rollover_months integer DEFAULT 0,
     sort_order integer NOT NULL,
+    CONSTRAINT billing_plans_credit_rollover_months_not_negative CHECK ((credit_rollover_months >= 0)),
+    CONSTRAINT billing_plans_grace_days_not_negative CHECK ((grace_days >= 0)),
     CONSTRAINT billing_plans_trial_days_positive CHECK ((trial_days > 0))
 );
 
@@ -6778,6 +8974,56 @@ COMMENT ON TABLE public.billing_plans IS 'The plans a tenant can be on.';
 -- Name: COLUMN billing_plans.is_self_serve; Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON COLUMN public.billing_plans.is_self_serve IS 'Whether a user may create a tenant on it without paying.';
+
+-- Name: COLUMN billing_plans.grace_days; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.billing_plans.grace_days IS 'How long a tenant keeps the plan after a payment has failed.';
+
+-- Name: COLUMN billing_plans.credit_rollover_months; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.billing_plans.credit_rollover_months IS 'How long a month''s credits stay good after it has ended; null: for ever.';
+
+-- Name: COLUMN billing_plans.sort_order; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.billing_plans.sort_order IS 'From the least plan to the greatest: of two that are paid for, the later is in force.';
+
+-- Name: checkout_sessions; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.checkout_sessions (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid NOT NULL,
+    price_id text NOT NULL,
+    status public.checkout_status DEFAULT 'clicked'::public.checkout_status NOT NULL,
+    actor_id text,
+    idempotency_key text,
+    stripe_session_id text,
+    ip_address inet,
+    clicked_at timestamp with time zone DEFAULT now() NOT NULL,
+    opened_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    completed_at timestamp with time zone,
+    CONSTRAINT checkout_sessions_dated_when_completed CHECK (((status = 'completed'::public.checkout_status) = (completed_at IS NOT NULL))),
+    CONSTRAINT checkout_sessions_idempotency_key_length CHECK (((char_length(idempotency_key) >= 1) AND (char_length(idempotency_key) <= 255)))
+);
+
+-- Name: TABLE checkout_sessions; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.checkout_sessions IS 'Every click on a price, the Stripe session that was made for it, and how it ended.';
+
+-- Name: COLUMN checkout_sessions.actor_id; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.checkout_sessions.actor_id IS 'The user or API key that clicked.';
+
+-- Name: credit_ledger_id_seq; Type: SEQUENCE; Schema: public; Owner: -
+
+ALTER TABLE public.credit_ledger ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.credit_ledger_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 -- Name: plan_limits; Type: TABLE; Schema: public; Owner: -
 
@@ -6829,6 +9075,43 @@ UNION ALL
 
 COMMENT ON VIEW public.entitlements IS 'The limit in force for each tenant and window: the plan''s, or the override in its place.';
 
+-- Name: invoices; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.invoices (
+    tenant_id uuid NOT NULL,
+    stripe_invoice_id text NOT NULL,
+    stripe_subscription_id text,
+    number text,
+    status text NOT NULL,
+    billing_reason text,
+    currency text NOT NULL,
+    total bigint NOT NULL,
+    amount_due bigint NOT NULL,
+    amount_paid bigint NOT NULL,
+    amount_remaining bigint NOT NULL,
+    attempt_count integer NOT NULL,
+    next_payment_attempt_at timestamp with time zone,
+    period_start timestamp with time zone NOT NULL,
+    period_end timestamp with time zone NOT NULL,
+    hosted_invoice_url text,
+    invoice_pdf text,
+    created_at timestamp with time zone NOT NULL,
+    paid_at timestamp with time zone,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+-- Name: TABLE invoices; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.invoices IS 'The invoices of a tenant, as Stripe told of them last. Amounts are in the smallest unit of the currency.';
+
+-- Name: COLUMN invoices.status; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.invoices.status IS 'Stripe''s word: draft, open, paid, uncollectible, void.';
+
+-- Name: COLUMN invoices.created_at; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.invoices.created_at IS 'In Stripe.';
+
 -- Name: metrics; Type: TABLE; Schema: public; Owner: -
 
 CREATE TABLE public.metrics (
@@ -6868,28 +9151,26 @@ CREATE TABLE public.model_prices (
 
 COMMENT ON TABLE public.model_prices IS 'US dollars per million tokens, from which an event that names its model gets its cost.';
 
--- Name: plan_prices; Type: TABLE; Schema: public; Owner: -
+-- Name: payments; Type: TABLE; Schema: public; Owner: -
 
-CREATE TABLE public.plan_prices (
-    id text NOT NULL,
-    plan_id text NOT NULL,
-    "interval" public.price_interval NOT NULL,
-    unit_amount integer NOT NULL,
-    currency text DEFAULT 'usd'::text NOT NULL,
-    credits_per_month integer DEFAULT 0 NOT NULL,
-    stripe_price_id text,
-    CONSTRAINT plan_prices_credits_not_negative CHECK ((credits_per_month >= 0)),
-    CONSTRAINT plan_prices_currency_form CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT plan_prices_unit_amount_not_negative CHECK ((unit_amount >= 0))
+CREATE TABLE public.payments (
+    tenant_id uuid NOT NULL,
+    stripe_invoice_id text NOT NULL,
+    attempt integer NOT NULL,
+    status public.payment_status NOT NULL,
+    stripe_payment_id text NOT NULL,
+    amount bigint NOT NULL,
+    currency text NOT NULL,
+    occurred_at timestamp with time zone NOT NULL
 );
 
--- Name: TABLE plan_prices; Type: COMMENT; Schema: public; Owner: -
+-- Name: TABLE payments; Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON TABLE public.plan_prices IS 'What a plan costs. The discount of a yearly price is computed, not stored.';
+COMMENT ON TABLE public.payments IS 'Every attempt to pay an invoice that Stripe told of, and how it ended.';
 
--- Name: COLUMN plan_prices.unit_amount; Type: COMMENT; Schema: public; Owner: -
+-- Name: COLUMN payments.stripe_payment_id; Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON COLUMN public.plan_prices.unit_amount IS 'In the smallest unit of the currency: cents.';
+COMMENT ON COLUMN public.payments.stripe_payment_id IS 'The charge or payment intent where Stripe names one, else the invoice.';
 
 -- Name: platform_admins; Type: TABLE; Schema: public; Owner: -
 
@@ -6901,6 +9182,31 @@ CREATE TABLE public.platform_admins (
 -- Name: TABLE platform_admins; Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON TABLE public.platform_admins IS 'Users who operate the platform: every permission in every tenant.';
+
+-- Name: price_list; Type: VIEW; Schema: public; Owner: -
+
+CREATE VIEW public.price_list WITH (security_invoker='true') AS
+ SELECT p.id AS price_id,
+    p.plan_id,
+    (p.product ||
+        CASE p."interval"
+            WHEN 'month'::public.price_interval THEN ' - Monthly'::text
+            ELSE ' - Annual'::text
+        END) AS name,
+    p."interval",
+    p.unit_amount,
+    p.currency,
+    p.credits_per_month,
+    p.stripe_price_id,
+    round(((100)::numeric - ((100.0 * (p.unit_amount)::numeric) / (NULLIF((12 * m.unit_amount), 0))::numeric)), 1) AS discount_percent,
+    b.sort_order
+   FROM ((public.plan_prices p
+     JOIN public.billing_plans b ON ((b.id = p.plan_id)))
+     LEFT JOIN public.plan_prices m ON (((m.product = p.product) AND (m.currency = p.currency) AND (m."interval" = 'month'::public.price_interval) AND (p."interval" = 'year'::public.price_interval))));
+
+-- Name: VIEW price_list; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON VIEW public.price_list IS 'The prices as customers see them, a yearly one with its discount against twelve months.';
 
 -- Name: role_permissions; Type: TABLE; Schema: public; Owner: -
 
@@ -7031,6 +9337,26 @@ ALTER TABLE ONLY private.audit_unsealed
 ALTER TABLE ONLY private.chat_sessions
     ADD CONSTRAINT chat_sessions_pkey PRIMARY KEY (tenant_id, session);
 
+-- Name: credit_accounts credit_accounts_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.credit_accounts
+    ADD CONSTRAINT credit_accounts_pkey PRIMARY KEY (tenant_id);
+
+-- Name: credit_grants credit_grants_month_once; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.credit_grants
+    ADD CONSTRAINT credit_grants_month_once UNIQUE (tenant_id, stripe_subscription_id, month_end);
+
+-- Name: credit_grants credit_grants_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.credit_grants
+    ADD CONSTRAINT credit_grants_pkey PRIMARY KEY (id);
+
+-- Name: credit_months credit_months_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.credit_months
+    ADD CONSTRAINT credit_months_pkey PRIMARY KEY (tenant_id, stripe_line_id, month_end);
+
 -- Name: invite_tokens invite_tokens_invite_id_key; Type: CONSTRAINT; Schema: private; Owner: -
 
 ALTER TABLE ONLY private.invite_tokens
@@ -7065,6 +9391,21 @@ ALTER TABLE ONLY private.quota_grants
 
 ALTER TABLE ONLY private.quota_reservations
     ADD CONSTRAINT quota_reservations_pkey PRIMARY KEY (id);
+
+-- Name: stripe_event_counts stripe_event_counts_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.stripe_event_counts
+    ADD CONSTRAINT stripe_event_counts_pkey PRIMARY KEY (type, outcome, shard);
+
+-- Name: stripe_objects stripe_objects_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.stripe_objects
+    ADD CONSTRAINT stripe_objects_pkey PRIMARY KEY (object_id);
+
+-- Name: stripe_recovery stripe_recovery_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.stripe_recovery
+    ADD CONSTRAINT stripe_recovery_pkey PRIMARY KEY (is_only);
 
 -- Name: usage_batches usage_batches_pkey; Type: CONSTRAINT; Schema: private; Owner: -
 
@@ -7111,6 +9452,41 @@ ALTER TABLE ONLY public.audit_resolutions
 ALTER TABLE ONLY public.billing_plans
     ADD CONSTRAINT billing_plans_pkey PRIMARY KEY (id);
 
+-- Name: checkout_sessions checkout_sessions_idempotency_key_unique; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.checkout_sessions
+    ADD CONSTRAINT checkout_sessions_idempotency_key_unique UNIQUE (tenant_id, idempotency_key);
+
+-- Name: checkout_sessions checkout_sessions_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.checkout_sessions
+    ADD CONSTRAINT checkout_sessions_pkey PRIMARY KEY (id);
+
+-- Name: checkout_sessions checkout_sessions_stripe_session_id_unique; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.checkout_sessions
+    ADD CONSTRAINT checkout_sessions_stripe_session_id_unique UNIQUE (stripe_session_id);
+
+-- Name: credit_ledger credit_ledger_idempotency_key_unique; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.credit_ledger
+    ADD CONSTRAINT credit_ledger_idempotency_key_unique UNIQUE (tenant_id, idempotency_key);
+
+-- Name: credit_ledger credit_ledger_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.credit_ledger
+    ADD CONSTRAINT credit_ledger_pkey PRIMARY KEY (id);
+
+-- Name: invoices invoices_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.invoices
+    ADD CONSTRAINT invoices_pkey PRIMARY KEY (tenant_id, stripe_invoice_id);
+
+-- Name: invoices invoices_stripe_invoice_id_unique; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.invoices
+    ADD CONSTRAINT invoices_stripe_invoice_id_unique UNIQUE (stripe_invoice_id);
+
 -- Name: memberships memberships_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 
 ALTER TABLE ONLY public.memberships
@@ -7126,6 +9502,11 @@ ALTER TABLE ONLY public.metrics
 ALTER TABLE ONLY public.model_prices
     ADD CONSTRAINT model_prices_pkey PRIMARY KEY (model);
 
+-- Name: payments payments_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.payments
+    ADD CONSTRAINT payments_pkey PRIMARY KEY (tenant_id, stripe_invoice_id, attempt, status);
+
 -- Name: plan_limits plan_limits_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 
 ALTER TABLE ONLY public.plan_limits
@@ -7135,6 +9516,11 @@ ALTER TABLE ONLY public.plan_limits
 
 ALTER TABLE ONLY public.plan_prices
     ADD CONSTRAINT plan_prices_pkey PRIMARY KEY (id);
+
+-- Name: plan_prices plan_prices_product_once; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.plan_prices
+    ADD CONSTRAINT plan_prices_product_once UNIQUE (product, "interval", currency);
 
 -- Name: plan_prices plan_prices_stripe_price_id_unique; Type: CONSTRAINT; Schema: public; Owner: -
 
@@ -7155,6 +9541,21 @@ ALTER TABLE ONLY public.quota_decisions
 
 ALTER TABLE ONLY public.role_permissions
     ADD CONSTRAINT role_permissions_pkey PRIMARY KEY (role, permission);
+
+-- Name: stripe_events stripe_events_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.stripe_events
+    ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (id);
+
+-- Name: subscriptions subscriptions_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.subscriptions
+    ADD CONSTRAINT subscriptions_pkey PRIMARY KEY (tenant_id, stripe_subscription_id);
+
+-- Name: subscriptions subscriptions_stripe_subscription_id_unique; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.subscriptions
+    ADD CONSTRAINT subscriptions_stripe_subscription_id_unique UNIQUE (stripe_subscription_id);
 
 -- Name: tenant_invites tenant_invites_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 
@@ -7214,6 +9615,18 @@ CREATE INDEX audit_unsealed_by_tenant ON private.audit_unsealed USING btree (ten
 
 CREATE INDEX chat_sessions_by_age ON private.chat_sessions USING btree (last_ts);
 
+-- Name: credit_accounts_due; Type: INDEX; Schema: private; Owner: -
+
+CREATE INDEX credit_accounts_due ON private.credit_accounts USING btree (due_at) WHERE (due_at < 'infinity'::timestamp with time zone);
+
+-- Name: credit_grants_left; Type: INDEX; Schema: private; Owner: -
+
+CREATE INDEX credit_grants_left ON private.credit_grants USING btree (tenant_id, expires_at, id) WHERE (remaining > 0);
+
+-- Name: credit_months_by_end; Type: INDEX; Schema: private; Owner: -
+
+CREATE INDEX credit_months_by_end ON private.credit_months USING btree (tenant_id, month_end);
+
 -- Name: metered_tables_by_event_type; Type: INDEX; Schema: private; Owner: -
 
 CREATE INDEX metered_tables_by_event_type ON private.metered_tables USING btree (event_type);
@@ -7245,6 +9658,10 @@ CREATE INDEX usage_batches_by_tenant ON private.usage_batches USING btree (tenan
 -- Name: usage_event_keys_by_age; Type: INDEX; Schema: private; Owner: -
 
 CREATE INDEX usage_event_keys_by_age ON private.usage_event_keys USING btree (recorded_at);
+
+-- Name: alert_notifications_billing_once; Type: INDEX; Schema: public; Owner: -
+
+CREATE UNIQUE INDEX alert_notifications_billing_once ON public.alert_notifications USING btree (((payload ->> 'key'::text)), recipient) WHERE (kind = 'billing'::text);
 
 -- Name: alert_notifications_by_invite; Type: INDEX; Schema: public; Owner: -
 
@@ -7282,9 +9699,37 @@ CREATE INDEX audit_events_by_tenant ON ONLY public.audit_events USING btree (ten
 
 CREATE INDEX audit_resolutions_by_tenant ON public.audit_resolutions USING btree (tenant_id, occurred_at);
 
+-- Name: checkout_sessions_by_address; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX checkout_sessions_by_address ON public.checkout_sessions USING btree (ip_address, clicked_at DESC);
+
+-- Name: checkout_sessions_by_age; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX checkout_sessions_by_age ON public.checkout_sessions USING btree (clicked_at);
+
+-- Name: checkout_sessions_by_price; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX checkout_sessions_by_price ON public.checkout_sessions USING btree (price_id);
+
+-- Name: checkout_sessions_by_tenant; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX checkout_sessions_by_tenant ON public.checkout_sessions USING btree (tenant_id, clicked_at DESC);
+
+-- Name: credit_ledger_by_time; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX credit_ledger_by_time ON public.credit_ledger USING btree (tenant_id, effective_at DESC, id DESC);
+
+-- Name: invoices_by_tenant; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX invoices_by_tenant ON public.invoices USING btree (tenant_id, created_at DESC);
+
 -- Name: memberships_by_user; Type: INDEX; Schema: public; Owner: -
 
 CREATE INDEX memberships_by_user ON public.memberships USING btree (user_id);
+
+-- Name: payments_by_age; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX payments_by_age ON public.payments USING btree (occurred_at);
 
 -- Name: plan_limits_by_metric; Type: INDEX; Schema: public; Owner: -
 
@@ -7313,6 +9758,38 @@ CREATE UNIQUE INDEX quota_decisions_one_first_of_window ON public.quota_decision
 -- Name: quota_decisions_one_per_sight; Type: INDEX; Schema: public; Owner: -
 
 CREATE UNIQUE INDEX quota_decisions_one_per_sight ON public.quota_decisions USING btree (tenant_id, metric, period, subject, window_start, used, limit_value) NULLS NOT DISTINCT WHERE (NOT allowed);
+
+-- Name: stripe_events_by_age; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX stripe_events_by_age ON public.stripe_events USING btree (received_at);
+
+-- Name: stripe_events_by_object; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX stripe_events_by_object ON public.stripe_events USING btree (object_id, is_final DESC, occurred_at DESC);
+
+-- Name: stripe_events_by_tenant; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX stripe_events_by_tenant ON public.stripe_events USING btree (tenant_id, occurred_at DESC);
+
+-- Name: stripe_events_failed; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX stripe_events_failed ON public.stripe_events USING btree (next_attempt_at) WHERE (status = 'failed'::public.stripe_event_status);
+
+-- Name: stripe_events_failed_by_customer; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX stripe_events_failed_by_customer ON public.stripe_events USING btree (private.customer_of((payload #> '{data,object}'::text[]))) WHERE (status = 'failed'::public.stripe_event_status);
+
+-- Name: subscriptions_by_price; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX subscriptions_by_price ON public.subscriptions USING btree (price_id);
+
+-- Name: subscriptions_one_in_force; Type: INDEX; Schema: public; Owner: -
+
+CREATE UNIQUE INDEX subscriptions_one_in_force ON public.subscriptions USING btree (tenant_id) WHERE is_in_force;
+
+-- Name: subscriptions_with_deadline; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX subscriptions_with_deadline ON public.subscriptions USING btree (entitled_until) WHERE (is_in_force AND (entitled_until < 'infinity'::timestamp with time zone));
 
 -- Name: tenant_invites_by_inviter; Type: INDEX; Schema: public; Owner: -
 
@@ -7394,6 +9871,10 @@ CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.platform_
 
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.role_permissions FOR EACH ROW EXECUTE FUNCTION private.audit_change('role_permission', 'role');
 
+-- Name: subscriptions audit_change; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.subscriptions FOR EACH ROW EXECUTE FUNCTION private.audit_change('subscription', 'stripe_subscription_id');
+
 -- Name: tenant_invites audit_change; Type: TRIGGER; Schema: public; Owner: -
 
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.tenant_invites FOR EACH ROW EXECUTE FUNCTION private.audit_change('tenant_invite', 'id', 'email');
@@ -7450,6 +9931,14 @@ CREATE TRIGGER recall_invite AFTER UPDATE OF status ON public.tenant_invites FOR
 
 CREATE TRIGGER revoke_invites_of_member AFTER DELETE OR UPDATE OF role ON public.memberships FOR EACH ROW EXECUTE FUNCTION private.revoke_invites_of_member();
 
+-- Name: invoices set_updated_at; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.invoices FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+-- Name: subscriptions set_updated_at; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.subscriptions FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
 -- Name: tenant_limits set_updated_at; Type: TRIGGER; Schema: public; Owner: -
 
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.tenant_limits FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
@@ -7472,6 +9961,21 @@ ALTER TABLE ONLY private.api_key_uses
 
 ALTER TABLE ONLY private.chat_sessions
     ADD CONSTRAINT chat_sessions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+-- Name: credit_accounts credit_accounts_tenant_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.credit_accounts
+    ADD CONSTRAINT credit_accounts_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+-- Name: credit_grants credit_grants_tenant_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.credit_grants
+    ADD CONSTRAINT credit_grants_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+-- Name: credit_months credit_months_tenant_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.credit_months
+    ADD CONSTRAINT credit_months_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
 
 -- Name: invite_tokens invite_tokens_invite_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
 
@@ -7533,6 +10037,26 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
 
+-- Name: checkout_sessions checkout_sessions_price_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.checkout_sessions
+    ADD CONSTRAINT checkout_sessions_price_id_fkey FOREIGN KEY (price_id) REFERENCES public.plan_prices(id);
+
+-- Name: checkout_sessions checkout_sessions_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.checkout_sessions
+    ADD CONSTRAINT checkout_sessions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+-- Name: credit_ledger credit_ledger_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.credit_ledger
+    ADD CONSTRAINT credit_ledger_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+-- Name: invoices invoices_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.invoices
+    ADD CONSTRAINT invoices_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
 -- Name: memberships memberships_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
 
 ALTER TABLE ONLY public.memberships
@@ -7542,6 +10066,11 @@ ALTER TABLE ONLY public.memberships
 
 ALTER TABLE ONLY public.memberships
     ADD CONSTRAINT memberships_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE;
+
+-- Name: payments payments_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.payments
+    ADD CONSTRAINT payments_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
 
 -- Name: plan_limits plan_limits_metric_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
 
@@ -7567,6 +10096,16 @@ ALTER TABLE ONLY public.platform_admins
 
 ALTER TABLE ONLY public.quota_decisions
     ADD CONSTRAINT quota_decisions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+-- Name: subscriptions subscriptions_price_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.subscriptions
+    ADD CONSTRAINT subscriptions_price_id_fkey FOREIGN KEY (price_id) REFERENCES public.plan_prices(id);
+
+-- Name: subscriptions subscriptions_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.subscriptions
+    ADD CONSTRAINT subscriptions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
 
 -- Name: tenant_invites tenant_invites_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
 
@@ -7637,13 +10176,41 @@ ALTER TABLE private.audit_retention ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE private.audit_unsealed ENABLE ROW LEVEL SECURITY;
 
+-- Name: credit_accounts; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.credit_accounts ENABLE ROW LEVEL SECURITY;
+
+-- Name: credit_grants; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.credit_grants ENABLE ROW LEVEL SECURITY;
+
+-- Name: credit_months; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.credit_months ENABLE ROW LEVEL SECURITY;
+
 -- Name: invite_tokens; Type: ROW SECURITY; Schema: private; Owner: -
 
 ALTER TABLE private.invite_tokens ENABLE ROW LEVEL SECURITY;
 
+-- Name: stripe_event_counts; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.stripe_event_counts ENABLE ROW LEVEL SECURITY;
+
+-- Name: stripe_objects; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.stripe_objects ENABLE ROW LEVEL SECURITY;
+
+-- Name: stripe_recovery; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.stripe_recovery ENABLE ROW LEVEL SECURITY;
+
 -- Name: platform_admins admins_read_platform_admins; Type: POLICY; Schema: public; Owner: -
 
 CREATE POLICY admins_read_platform_admins ON public.platform_admins FOR SELECT TO authenticated USING (( SELECT private.is_platform_admin() AS is_platform_admin));
+
+-- Name: stripe_events admins_read_stripe_events; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY admins_read_stripe_events ON public.stripe_events FOR SELECT TO authenticated USING (( SELECT private.is_platform_admin() AS is_platform_admin));
 
 -- Name: user_suspensions admins_read_user_suspensions; Type: POLICY; Schema: public; Owner: -
 
@@ -7673,6 +10240,14 @@ ALTER TABLE public.audit_resolutions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.billing_plans ENABLE ROW LEVEL SECURITY;
 
+-- Name: checkout_sessions; Type: ROW SECURITY; Schema: public; Owner: -
+
+ALTER TABLE public.checkout_sessions ENABLE ROW LEVEL SECURITY;
+
+-- Name: credit_ledger; Type: ROW SECURITY; Schema: public; Owner: -
+
+ALTER TABLE public.credit_ledger ENABLE ROW LEVEL SECURITY;
+
 -- Name: usage_event_types everyone_reads_event_types; Type: POLICY; Schema: public; Owner: -
 
 CREATE POLICY everyone_reads_event_types ON public.usage_event_types FOR SELECT TO anon, authenticated USING (true);
@@ -7697,6 +10272,10 @@ CREATE POLICY everyone_reads_plans ON public.billing_plans FOR SELECT TO anon, a
 
 CREATE POLICY everyone_reads_prices ON public.plan_prices FOR SELECT TO anon, authenticated USING (true);
 
+-- Name: invoices; Type: ROW SECURITY; Schema: public; Owner: -
+
+ALTER TABLE public.invoices ENABLE ROW LEVEL SECURITY;
+
 -- Name: api_keys members_read_api_keys; Type: POLICY; Schema: public; Owner: -
 
 CREATE POLICY members_read_api_keys ON public.api_keys FOR SELECT TO authenticated USING ((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('apikey:read'::text) AS tenant_ids_with))));
@@ -7708,6 +10287,10 @@ CREATE POLICY members_read_audit_events ON public.audit_events FOR SELECT TO aut
 -- Name: audit_resolutions members_read_audit_resolutions; Type: POLICY; Schema: public; Owner: -
 
 CREATE POLICY members_read_audit_resolutions ON public.audit_resolutions FOR SELECT TO authenticated USING (((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('audit:read'::text) AS tenant_ids_with))) OR ((tenant_id IS NULL) AND ( SELECT private.is_platform_admin() AS is_platform_admin))));
+
+-- Name: credit_ledger members_read_credit_ledger; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY members_read_credit_ledger ON public.credit_ledger FOR SELECT TO authenticated USING ((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('usage:read'::text) AS tenant_ids_with))));
 
 -- Name: memberships members_read_memberships; Type: POLICY; Schema: public; Owner: -
 
@@ -7753,6 +10336,26 @@ ALTER TABLE public.metrics ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.model_prices ENABLE ROW LEVEL SECURITY;
 
+-- Name: checkout_sessions owners_read_checkout_sessions; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY owners_read_checkout_sessions ON public.checkout_sessions FOR SELECT TO authenticated USING ((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('billing:read'::text) AS tenant_ids_with))));
+
+-- Name: invoices owners_read_invoices; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY owners_read_invoices ON public.invoices FOR SELECT TO authenticated USING ((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('billing:read'::text) AS tenant_ids_with))));
+
+-- Name: payments owners_read_payments; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY owners_read_payments ON public.payments FOR SELECT TO authenticated USING ((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('billing:read'::text) AS tenant_ids_with))));
+
+-- Name: subscriptions owners_read_subscriptions; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY owners_read_subscriptions ON public.subscriptions FOR SELECT TO authenticated USING ((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('billing:read'::text) AS tenant_ids_with))));
+
+-- Name: payments; Type: ROW SECURITY; Schema: public; Owner: -
+
+ALTER TABLE public.payments ENABLE ROW LEVEL SECURITY;
+
 -- Name: plan_limits; Type: ROW SECURITY; Schema: public; Owner: -
 
 ALTER TABLE public.plan_limits ENABLE ROW LEVEL SECURITY;
@@ -7772,6 +10375,14 @@ ALTER TABLE public.quota_decisions ENABLE ROW LEVEL SECURITY;
 -- Name: role_permissions; Type: ROW SECURITY; Schema: public; Owner: -
 
 ALTER TABLE public.role_permissions ENABLE ROW LEVEL SECURITY;
+
+-- Name: stripe_events; Type: ROW SECURITY; Schema: public; Owner: -
+
+ALTER TABLE public.stripe_events ENABLE ROW LEVEL SECURITY;
+
+-- Name: subscriptions; Type: ROW SECURITY; Schema: public; Owner: -
+
+ALTER TABLE public.subscriptions ENABLE ROW LEVEL SECURITY;
 
 -- Name: tenant_invites; Type: ROW SECURITY; Schema: public; Owner: -
 
@@ -7831,6 +10442,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memberships TO service_role;
 REVOKE ALL ON FUNCTION private.accept_invite(p_token text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.accept_invite(p_token text) TO authenticated;
 
+-- Name: FUNCTION add_credit_months(p_tenant_id uuid, p_invoice jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.add_credit_months(p_tenant_id uuid, p_invoice jsonb) FROM PUBLIC;
+
 -- Name: FUNCTION add_quota(p_tenant_id uuid, p_metric text, p_windows private.quota_window[], p_amount bigint); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.add_quota(p_tenant_id uuid, p_metric text, p_windows private.quota_window[], p_amount bigint) FROM PUBLIC;
@@ -7871,6 +10486,31 @@ REVOKE ALL ON FUNCTION private.answerable_invite(p_token text) FROM PUBLIC;
 -- Name: FUNCTION api_key_id(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.api_key_id() FROM PUBLIC;
+
+-- Name: TABLE stripe_events; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.stripe_events TO authenticated;
+GRANT SELECT ON TABLE public.stripe_events TO service_role;
+
+-- Name: FUNCTION apply_checkout_session(p_event public.stripe_events); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.apply_checkout_session(p_event public.stripe_events) FROM PUBLIC;
+
+-- Name: FUNCTION apply_customer(p_event public.stripe_events); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.apply_customer(p_event public.stripe_events) FROM PUBLIC;
+
+-- Name: FUNCTION apply_invoice(p_event public.stripe_events); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.apply_invoice(p_event public.stripe_events) FROM PUBLIC;
+
+-- Name: FUNCTION apply_stripe_event(p_event public.stripe_events); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.apply_stripe_event(p_event public.stripe_events) FROM PUBLIC;
+
+-- Name: FUNCTION apply_subscription(p_event public.stripe_events); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.apply_subscription(p_event public.stripe_events) FROM PUBLIC;
 
 -- Name: FUNCTION attach(p_table regclass, p_metric text, p_amount text, p_tenant text, p_subject text, p_event_type text); Type: ACL; Schema: private; Owner: -
 
@@ -7922,9 +10562,44 @@ GRANT ALL ON FUNCTION private.authenticate_api_key(p_secret_hash text) TO servic
 
 REVOKE ALL ON FUNCTION private.base62(p_value bigint, p_length integer) FROM PUBLIC;
 
+-- Name: FUNCTION begin_checkout(p_tenant_id uuid, p_price_id text, p_idempotency_key text, p_ip_address text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.begin_checkout(p_tenant_id uuid, p_price_id text, p_idempotency_key text, p_ip_address text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.begin_checkout(p_tenant_id uuid, p_price_id text, p_idempotency_key text, p_ip_address text) TO authenticated;
+GRANT ALL ON FUNCTION private.begin_checkout(p_tenant_id uuid, p_price_id text, p_idempotency_key text, p_ip_address text) TO service_role;
+
 -- Name: FUNCTION begin_or_end_trial(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.begin_or_end_trial() FROM PUBLIC;
+
+-- Name: FUNCTION begin_stripe_recovery(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.begin_stripe_recovery() FROM PUBLIC;
+GRANT ALL ON FUNCTION private.begin_stripe_recovery() TO service_role;
+
+-- Name: FUNCTION billing_email(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.billing_email(p_tenant_id uuid) FROM PUBLIC;
+
+-- Name: FUNCTION book_credits(p_tenant_id uuid, p_kind public.credit_entry_kind, p_grants jsonb, p_reason text, p_at timestamp with time zone, p_idempotency_key text, p_expires_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.book_credits(p_tenant_id uuid, p_kind public.credit_entry_kind, p_grants jsonb, p_reason text, p_at timestamp with time zone, p_idempotency_key text, p_expires_at timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION book_expired_credits(p_tenant_id uuid, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.book_expired_credits(p_tenant_id uuid, p_at timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION booking_time(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.booking_time(p_tenant_id uuid) FROM PUBLIC;
+
+-- Name: FUNCTION call_billing(p_path text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.call_billing(p_path text) FROM PUBLIC;
+
+-- Name: FUNCTION call_function(p_path text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.call_function(p_path text) FROM PUBLIC;
 
 -- Name: TABLE tenants; Type: ACL; Schema: public; Owner: -
 
@@ -7953,6 +10628,10 @@ REVOKE ALL ON FUNCTION private.chat_session(p_event_type text, p_metadata jsonb)
 
 REVOKE ALL ON FUNCTION private.check_amounts(p_amounts bigint[]) FROM PUBLIC;
 
+-- Name: FUNCTION check_credit_request(p_amount bigint, p_reason text, p_idempotency_key text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.check_credit_request(p_amount bigint, p_reason text, p_idempotency_key text) FROM PUBLIC;
+
 -- Name: FUNCTION check_event(p_event jsonb, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.check_event(p_event jsonb, p_at timestamp with time zone) FROM PUBLIC;
@@ -7964,6 +10643,12 @@ REVOKE ALL ON FUNCTION private.check_max_rows(p_max_rows integer) FROM PUBLIC;
 -- Name: FUNCTION check_period_type(p_period_type text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.check_period_type(p_period_type text) FROM PUBLIC;
+
+-- Name: FUNCTION check_plan_change(p_tenant_id uuid, p_price_id text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.check_plan_change(p_tenant_id uuid, p_price_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.check_plan_change(p_tenant_id uuid, p_price_id text) TO authenticated;
+GRANT ALL ON FUNCTION private.check_plan_change(p_tenant_id uuid, p_price_id text) TO service_role;
 
 -- Name: FUNCTION check_range(p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
@@ -7989,6 +10674,10 @@ GRANT ALL ON FUNCTION private.cleanup_old_audit_events(p_keep interval) TO servi
 REVOKE ALL ON FUNCTION private.cleanup_old_realtime_events(p_keep interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.cleanup_old_realtime_events(p_keep interval) TO service_role;
 
+-- Name: FUNCTION cleanup_old_stripe_events(p_keep interval); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.cleanup_old_stripe_events(p_keep interval) FROM PUBLIC;
+
 -- Name: TABLE tenant_limits; Type: ACL; Schema: public; Owner: -
 
 GRANT SELECT ON TABLE public.tenant_limits TO authenticated;
@@ -8007,6 +10696,11 @@ REVOKE ALL ON FUNCTION private.close_reservation(p_id uuid, p_status text, p_act
 -- Name: FUNCTION commit_lightly(p_is_loss_tolerable boolean); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.commit_lightly(p_is_loss_tolerable boolean) FROM PUBLIC;
+
+-- Name: FUNCTION complete_stripe_recovery(p_until timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.complete_stripe_recovery(p_until timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.complete_stripe_recovery(p_until timestamp with time zone) TO service_role;
 
 -- Name: FUNCTION consume_batches(p_batches private.quota_batch[]); Type: ACL; Schema: private; Owner: -
 
@@ -8050,9 +10744,18 @@ REVOKE ALL ON FUNCTION private.count_request(p_tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.count_request(p_tenant_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION private.count_request(p_tenant_id uuid) TO service_role;
 
+-- Name: FUNCTION count_stripe_event(p_type text, p_outcomes text[], p_shard integer); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.count_stripe_event(p_type text, p_outcomes text[], p_shard integer) FROM PUBLIC;
+
 -- Name: FUNCTION count_usage(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.count_usage(p_batch_ids bigint[], p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION count_webhook_rejection(p_reason text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.count_webhook_rejection(p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.count_webhook_rejection(p_reason text) TO service_role;
 
 -- Name: TABLE tenant_usage_realtime; Type: ACL; Schema: public; Owner: -
 
@@ -8079,9 +10782,28 @@ REVOKE ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text, p_is_t
 GRANT ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text, p_is_test boolean) TO authenticated;
 GRANT ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text, p_is_test boolean) TO service_role;
 
+-- Name: TABLE subscriptions; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.subscriptions TO authenticated;
+GRANT SELECT ON TABLE public.subscriptions TO service_role;
+
+-- Name: FUNCTION current_subscription(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.current_subscription(p_tenant_id uuid) FROM PUBLIC;
+
 -- Name: FUNCTION current_usage(p_period_type text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.current_usage(p_period_type text) FROM PUBLIC;
+
+-- Name: FUNCTION customer_of(p_object jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.customer_of(p_object jsonb) FROM PUBLIC;
+
+-- Name: FUNCTION debit_credits(p_tenant_id uuid, p_amount bigint, p_reason text, p_idempotency_key text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.debit_credits(p_tenant_id uuid, p_amount bigint, p_reason text, p_idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.debit_credits(p_tenant_id uuid, p_amount bigint, p_reason text, p_idempotency_key text) TO authenticated;
+GRANT ALL ON FUNCTION private.debit_credits(p_tenant_id uuid, p_amount bigint, p_reason text, p_idempotency_key text) TO service_role;
 
 -- Name: FUNCTION deny_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_windows private.quota_window[]); Type: ACL; Schema: private; Owner: -
 
@@ -8090,6 +10812,10 @@ REVOKE ALL ON FUNCTION private.deny_quota(p_tenant_id uuid, p_metric text, p_amo
 -- Name: FUNCTION detach(p_table regclass, p_metric text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.detach(p_table regclass, p_metric text) FROM PUBLIC;
+
+-- Name: FUNCTION ends_object(p_type text, p_object jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.ends_object(p_type text, p_object jsonb) FROM PUBLIC;
 
 -- Name: FUNCTION ensure_audit_partitions(p_months integer); Type: ACL; Schema: private; Owner: -
 
@@ -8120,6 +10846,10 @@ REVOKE ALL ON FUNCTION private.event_fault(p_event jsonb, p_timestamp timestamp 
 -- Name: FUNCTION expire_reservations(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.expire_reservations() FROM PUBLIC;
+
+-- Name: FUNCTION expire_subscriptions(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.expire_subscriptions() FROM PUBLIC;
 
 -- Name: FUNCTION expire_trials(); Type: ACL; Schema: private; Owner: -
 
@@ -8165,6 +10895,10 @@ REVOKE ALL ON FUNCTION private.fold_api_key_uses() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.fold_quota_denials() FROM PUBLIC;
 
+-- Name: FUNCTION follow_subscriptions(p_tenant public.tenants, p_cause jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.follow_subscriptions(p_tenant public.tenants, p_cause jsonb) FROM PUBLIC;
+
 -- Name: FUNCTION forget_token(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.forget_token() FROM PUBLIC;
@@ -8180,6 +10914,24 @@ GRANT ALL ON FUNCTION private.generate_audit_report(p_tenant_id uuid, p_from tim
 REVOKE ALL ON FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer, p_category text, p_source public.audit_source) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer, p_category text, p_source public.audit_source) TO authenticated;
 GRANT ALL ON FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer, p_category text, p_source public.audit_source) TO service_role;
+
+-- Name: FUNCTION get_billing_account(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_billing_account(p_tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_billing_account(p_tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.get_billing_account(p_tenant_id uuid) TO service_role;
+
+-- Name: FUNCTION get_billing_kpis(p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_billing_kpis(p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_billing_kpis(p_from timestamp with time zone, p_to timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION private.get_billing_kpis(p_from timestamp with time zone, p_to timestamp with time zone) TO service_role;
+
+-- Name: FUNCTION get_credit_balance(p_tenant_id uuid, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_credit_balance(p_tenant_id uuid, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_credit_balance(p_tenant_id uuid, p_at timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION private.get_credit_balance(p_tenant_id uuid, p_at timestamp with time zone) TO service_role;
 
 -- Name: FUNCTION get_members(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
 
@@ -8211,6 +10963,12 @@ REVOKE ALL ON FUNCTION private.get_rate_limit_usage(p_tenant_id uuid) FROM PUBLI
 GRANT ALL ON FUNCTION private.get_rate_limit_usage(p_tenant_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION private.get_rate_limit_usage(p_tenant_id uuid) TO service_role;
 
+-- Name: FUNCTION get_subscription(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_subscription(p_tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_subscription(p_tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.get_subscription(p_tenant_id uuid) TO service_role;
+
 -- Name: FUNCTION get_tenant_events(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_event_type text, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.get_tenant_events(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_event_type text, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id text) FROM PUBLIC;
@@ -8241,9 +10999,26 @@ REVOKE ALL ON FUNCTION private.get_top_consumers(p_metric text, p_period_type te
 GRANT ALL ON FUNCTION private.get_top_consumers(p_metric text, p_period_type text, p_max_rows integer) TO authenticated;
 GRANT ALL ON FUNCTION private.get_top_consumers(p_metric text, p_period_type text, p_max_rows integer) TO service_role;
 
+-- Name: FUNCTION get_webhook_counts(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_webhook_counts() FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_webhook_counts() TO authenticated;
+GRANT ALL ON FUNCTION private.get_webhook_counts() TO service_role;
+
 -- Name: FUNCTION give_back(p_tenant_id uuid, p_metric text, p_holds private.quota_hold[], p_amount bigint, p_grants integer); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.give_back(p_tenant_id uuid, p_metric text, p_holds private.quota_hold[], p_amount bigint, p_grants integer) FROM PUBLIC;
+
+-- Name: TABLE credit_ledger; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.credit_ledger TO authenticated;
+GRANT SELECT ON TABLE public.credit_ledger TO service_role;
+
+-- Name: FUNCTION grant_credits(p_tenant_id uuid, p_amount bigint, p_reason text, p_expires_at timestamp with time zone, p_idempotency_key text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.grant_credits(p_tenant_id uuid, p_amount bigint, p_reason text, p_expires_at timestamp with time zone, p_idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.grant_credits(p_tenant_id uuid, p_amount bigint, p_reason text, p_expires_at timestamp with time zone, p_idempotency_key text) TO authenticated;
+GRANT ALL ON FUNCTION private.grant_credits(p_tenant_id uuid, p_amount bigint, p_reason text, p_expires_at timestamp with time zone, p_idempotency_key text) TO service_role;
 
 -- Name: FUNCTION grant_quota(p_tenant_id uuid, p_metric text, p_subject text, p_amounts bigint[], p_keys text[], p_ttl interval, p_event jsonb); Type: ACL; Schema: private; Owner: -
 
@@ -8254,11 +11029,20 @@ REVOKE ALL ON FUNCTION private.grant_quota(p_tenant_id uuid, p_metric text, p_su
 REVOKE ALL ON FUNCTION private.has_permission(p_tenant_id uuid, p_permission text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.has_permission(p_tenant_id uuid, p_permission text) TO authenticated;
 
+-- Name: FUNCTION ingest_stripe_event(p_event jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.ingest_stripe_event(p_event jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.ingest_stripe_event(p_event jsonb) TO service_role;
+
 -- Name: FUNCTION invite_member(p_tenant_id uuid, p_email text, p_role public.member_role); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.invite_member(p_tenant_id uuid, p_email text, p_role public.member_role) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.invite_member(p_tenant_id uuid, p_email text, p_role public.member_role) TO authenticated;
 GRANT ALL ON FUNCTION private.invite_member(p_tenant_id uuid, p_email text, p_role public.member_role) TO service_role;
+
+-- Name: FUNCTION is_before(p_object jsonb, p_previous jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.is_before(p_object jsonb, p_previous jsonb) FROM PUBLIC;
 
 -- Name: FUNCTION is_known_row(p_table regclass, p_row anyelement); Type: ACL; Schema: private; Owner: -
 
@@ -8268,6 +11052,10 @@ REVOKE ALL ON FUNCTION private.is_known_row(p_table regclass, p_row anyelement) 
 
 REVOKE ALL ON FUNCTION private.is_platform_admin() FROM PUBLIC;
 GRANT ALL ON FUNCTION private.is_platform_admin() TO authenticated;
+
+-- Name: FUNCTION is_running(p_subscription public.subscriptions, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.is_running(p_subscription public.subscriptions, p_at timestamp with time zone) FROM PUBLIC;
 
 -- Name: FUNCTION is_security_event(p_event_type text); Type: ACL; Schema: private; Owner: -
 
@@ -8285,6 +11073,14 @@ REVOKE ALL ON FUNCTION private.keep_an_owner() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.keep_clock_from_going_back() FROM PUBLIC;
 
+-- Name: FUNCTION known_credit_entry(p_tenant_id uuid, p_idempotency_key text, p_kind public.credit_entry_kind, p_amount bigint, p_reason text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.known_credit_entry(p_tenant_id uuid, p_idempotency_key text, p_kind public.credit_entry_kind, p_amount bigint, p_reason text) FROM PUBLIC;
+
+-- Name: FUNCTION last_of_second(p_events public.stripe_events[], p_before jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.last_of_second(p_events public.stripe_events[], p_before jsonb) FROM PUBLIC;
+
 -- Name: FUNCTION latency_bucket(p_latency double precision); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.latency_bucket(p_latency double precision) FROM PUBLIC;
@@ -8292,6 +11088,10 @@ REVOKE ALL ON FUNCTION private.latency_bucket(p_latency double precision) FROM P
 -- Name: FUNCTION latency_percentiles(p_sketch private.latency_sketch); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.latency_percentiles(p_sketch private.latency_sketch) FROM PUBLIC;
+
+-- Name: FUNCTION latest_stripe_event(p_object_id text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.latest_stripe_event(p_object_id text) FROM PUBLIC;
 
 -- Name: FUNCTION leave_tenant(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
 
@@ -8310,6 +11110,10 @@ REVOKE ALL ON FUNCTION private.live_usage(p_tenant_ids uuid[], p_period_type tex
 
 REVOKE ALL ON FUNCTION private.lock_counters(p_tenant_id uuid, p_metric text, p_subjects text[]) FROM PUBLIC;
 
+-- Name: FUNCTION lock_credit_account(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.lock_credit_account(p_tenant_id uuid) FROM PUBLIC;
+
 -- Name: FUNCTION lock_members(p_tenant_id uuid, p_permission text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.lock_members(p_tenant_id uuid, p_permission text) FROM PUBLIC;
@@ -8318,9 +11122,17 @@ REVOKE ALL ON FUNCTION private.lock_members(p_tenant_id uuid, p_permission text)
 
 REVOKE ALL ON FUNCTION private.lock_partitioned(p_table regclass) FROM PUBLIC;
 
+-- Name: FUNCTION lock_stripe_object(p_object_id text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.lock_stripe_object(p_object_id text) FROM PUBLIC;
+
 -- Name: FUNCTION lock_tenant(p_tenant_id uuid, p_permission text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.lock_tenant(p_tenant_id uuid, p_permission text) FROM PUBLIC;
+
+-- Name: FUNCTION lock_tenant_of(p_object jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.lock_tenant_of(p_object jsonb) FROM PUBLIC;
 
 -- Name: FUNCTION log_audit_event(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_changes_summary text, p_severity public.audit_severity, p_result public.audit_result, p_error_message text, p_metadata jsonb, p_personal jsonb, p_actor_type public.audit_actor, p_actor_id text, p_ip_address inet, p_user_agent text, p_request_id text, p_event_id uuid); Type: ACL; Schema: private; Owner: -
 
@@ -8352,9 +11164,17 @@ REVOKE ALL ON FUNCTION private.metered_rows(p_meter private.metered_tables, p_re
 
 REVOKE ALL ON FUNCTION private.metered_sums(p_meter private.metered_tables, p_added text, p_removed text) FROM PUBLIC;
 
+-- Name: FUNCTION mirrored_kind(p_event public.stripe_events); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.mirrored_kind(p_event public.stripe_events) FROM PUBLIC;
+
 -- Name: FUNCTION model_cost(p_metadata jsonb, p_tokens bigint, p_input numeric, p_output numeric); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.model_cost(p_metadata jsonb, p_tokens bigint, p_input numeric, p_output numeric) FROM PUBLIC;
+
+-- Name: FUNCTION months_of_line(p_start timestamp with time zone, p_end timestamp with time zone, p_interval public.price_interval, p_credits numeric, p_is_proration boolean); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.months_of_line(p_start timestamp with time zone, p_end timestamp with time zone, p_interval public.price_interval, p_credits numeric, p_is_proration boolean) FROM PUBLIC;
 
 -- Name: FUNCTION new_api_key_secret(p_prefix text); Type: ACL; Schema: private; Owner: -
 
@@ -8383,6 +11203,10 @@ REVOKE ALL ON FUNCTION private.open_reservation(p_id uuid) FROM PUBLIC;
 -- Name: FUNCTION parse_timestamp(p_text text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.parse_timestamp(p_text text) FROM PUBLIC;
+
+-- Name: FUNCTION past_due_since(p_subscription_id text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.past_due_since(p_subscription_id text) FROM PUBLIC;
 
 -- Name: FUNCTION period_limit(p_tenant_id uuid, p_period_type text, p_period_start timestamp with time zone, p_in_force bigint, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
@@ -8456,13 +11280,28 @@ REVOKE ALL ON FUNCTION private.recompute_usage_metrics(p_from timestamp with tim
 GRANT ALL ON FUNCTION private.recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION private.recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone) TO service_role;
 
+-- Name: FUNCTION reconcile_subscriptions(p_subscriptions jsonb, p_fetched_at timestamp with time zone, p_is_complete boolean); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.reconcile_subscriptions(p_subscriptions jsonb, p_fetched_at timestamp with time zone, p_is_complete boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.reconcile_subscriptions(p_subscriptions jsonb, p_fetched_at timestamp with time zone, p_is_complete boolean) TO service_role;
+
 -- Name: FUNCTION record_all_events(p_tenant_id uuid, p_subject text, p_events jsonb, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.record_all_events(p_tenant_id uuid, p_subject text, p_events jsonb, p_at timestamp with time zone) FROM PUBLIC;
 
+-- Name: FUNCTION record_checkout_session(p_checkout_id uuid, p_stripe_session_id text, p_expires_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.record_checkout_session(p_checkout_id uuid, p_stripe_session_id text, p_expires_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.record_checkout_session(p_checkout_id uuid, p_stripe_session_id text, p_expires_at timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION private.record_checkout_session(p_checkout_id uuid, p_stripe_session_id text, p_expires_at timestamp with time zone) TO service_role;
+
 -- Name: FUNCTION record_events(p_tenant_id uuid, p_subject text, p_events jsonb, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.record_events(p_tenant_id uuid, p_subject text, p_events jsonb, p_at timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION record_payment(p_event public.stripe_events); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.record_payment(p_event public.stripe_events) FROM PUBLIC;
 
 -- Name: FUNCTION record_usage(p_tenant_id uuid, p_events jsonb); Type: ACL; Schema: private; Owner: -
 
@@ -8496,6 +11335,12 @@ REVOKE ALL ON FUNCTION private.remove_member(p_tenant_id uuid, p_user_id uuid) F
 GRANT ALL ON FUNCTION private.remove_member(p_tenant_id uuid, p_user_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION private.remove_member(p_tenant_id uuid, p_user_id uuid) TO service_role;
 
+-- Name: FUNCTION replay_stripe_event(p_event_id text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.replay_stripe_event(p_event_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.replay_stripe_event(p_event_id text) TO authenticated;
+GRANT ALL ON FUNCTION private.replay_stripe_event(p_event_id text) TO service_role;
+
 -- Name: FUNCTION request_ip(p_headers jsonb); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.request_ip(p_headers jsonb) FROM PUBLIC;
@@ -8511,6 +11356,16 @@ REVOKE ALL ON FUNCTION private.require_permission(p_tenant_id uuid, p_permission
 -- Name: FUNCTION require_platform_admin(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.require_platform_admin() FROM PUBLIC;
+
+-- Name: TABLE plan_prices; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.plan_prices TO anon;
+GRANT SELECT ON TABLE public.plan_prices TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.plan_prices TO service_role;
+
+-- Name: FUNCTION require_price_for_sale(p_price_id text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.require_price_for_sale(p_price_id text) FROM PUBLIC;
 
 -- Name: FUNCTION require_role_within(p_own public.member_role, p_role public.member_role); Type: ACL; Schema: private; Owner: -
 
@@ -8551,6 +11406,10 @@ GRANT ALL ON FUNCTION private.resolve_audit_event(p_event_id uuid, p_note text) 
 
 REVOKE ALL ON FUNCTION private.resolve_subject(p_subject text) FROM PUBLIC;
 
+-- Name: FUNCTION retry_stripe_events(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.retry_stripe_events() FROM PUBLIC;
+
 -- Name: FUNCTION revoke_api_key(p_id uuid); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.revoke_api_key(p_id uuid) FROM PUBLIC;
@@ -8579,11 +11438,21 @@ REVOKE ALL ON FUNCTION private.role_in(p_tenant_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.seal_audit_events(p_max_rows integer) FROM PUBLIC;
 
+-- Name: FUNCTION send_billing_mail(p_tenant_id uuid, p_template text, p_key text, p_facts jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.send_billing_mail(p_tenant_id uuid, p_template text, p_key text, p_facts jsonb) FROM PUBLIC;
+
 -- Name: FUNCTION set_custom_quota(p_tenant_id uuid, p_metric text, p_limit_value bigint, p_period public.quota_period); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.set_custom_quota(p_tenant_id uuid, p_metric text, p_limit_value bigint, p_period public.quota_period) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.set_custom_quota(p_tenant_id uuid, p_metric text, p_limit_value bigint, p_period public.quota_period) TO authenticated;
 GRANT ALL ON FUNCTION private.set_custom_quota(p_tenant_id uuid, p_metric text, p_limit_value bigint, p_period public.quota_period) TO service_role;
+
+-- Name: FUNCTION set_stripe_price(p_price_id text, p_stripe_price_id text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.set_stripe_price(p_price_id text, p_stripe_price_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.set_stripe_price(p_price_id text, p_stripe_price_id text) TO authenticated;
+GRANT ALL ON FUNCTION private.set_stripe_price(p_price_id text, p_stripe_price_id text) TO service_role;
 
 -- Name: FUNCTION set_tenant_plan(p_tenant_id uuid, p_plan_id text); Type: ACL; Schema: private; Owner: -
 
@@ -8601,6 +11470,14 @@ GRANT ALL ON FUNCTION private.set_test_clock(p_tenant_id uuid, p_offset interval
 
 REVOKE ALL ON FUNCTION private.set_updated_at() FROM PUBLIC;
 
+-- Name: FUNCTION settle_credits(p_tenant_id uuid, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.settle_credits(p_tenant_id uuid, p_at timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION settle_due_credits(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.settle_due_credits() FROM PUBLIC;
+
 -- Name: FUNCTION settle_reservation(p_id uuid, p_actual bigint, p_event jsonb); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.settle_reservation(p_id uuid, p_actual bigint, p_event jsonb) FROM PUBLIC;
@@ -8615,9 +11492,33 @@ GRANT ALL ON FUNCTION private.settle_reservations(p_settlements jsonb) TO anon;
 GRANT ALL ON FUNCTION private.settle_reservations(p_settlements jsonb) TO authenticated;
 GRANT ALL ON FUNCTION private.settle_reservations(p_settlements jsonb) TO service_role;
 
+-- Name: FUNCTION settle_tenant_credits(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.settle_tenant_credits(p_tenant_id uuid) FROM PUBLIC;
+
 -- Name: FUNCTION snapshot_gauges(p_tenant_ids uuid[]); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.snapshot_gauges(p_tenant_ids uuid[]) FROM PUBLIC;
+
+-- Name: FUNCTION stripe_event_rank(p_type text, p_object jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.stripe_event_rank(p_type text, p_object jsonb) FROM PUBLIC;
+
+-- Name: FUNCTION stripe_event_shard(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.stripe_event_shard() FROM PUBLIC;
+
+-- Name: FUNCTION stripe_id(p_value jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.stripe_id(p_value jsonb) FROM PUBLIC;
+
+-- Name: FUNCTION stripe_time(p_seconds text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.stripe_time(p_seconds text) FROM PUBLIC;
+
+-- Name: FUNCTION subscription_of(p_object jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.subscription_of(p_object jsonb) FROM PUBLIC;
 
 -- Name: FUNCTION summarize_usage(p_tenant_id uuid, p_period_type text, p_period_start timestamp with time zone, p_counts private.usage_counts, p_quota_limit bigint); Type: ACL; Schema: private; Owner: -
 
@@ -8757,11 +11658,28 @@ GRANT ALL ON FUNCTION public.aggregate_usage_metrics() TO service_role;
 REVOKE ALL ON FUNCTION public.authenticate_api_key(secret_hash text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.authenticate_api_key(secret_hash text) TO service_role;
 
+-- Name: FUNCTION begin_checkout(tenant_id uuid, price_id text, idempotency_key text, ip_address text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.begin_checkout(tenant_id uuid, price_id text, idempotency_key text, ip_address text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.begin_checkout(tenant_id uuid, price_id text, idempotency_key text, ip_address text) TO authenticated;
+GRANT ALL ON FUNCTION public.begin_checkout(tenant_id uuid, price_id text, idempotency_key text, ip_address text) TO service_role;
+
+-- Name: FUNCTION begin_stripe_recovery(); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.begin_stripe_recovery() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.begin_stripe_recovery() TO service_role;
+
 -- Name: FUNCTION cancel_trial(tenant_id uuid, reason text); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.cancel_trial(tenant_id uuid, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.cancel_trial(tenant_id uuid, reason text) TO authenticated;
 GRANT ALL ON FUNCTION public.cancel_trial(tenant_id uuid, reason text) TO service_role;
+
+-- Name: FUNCTION check_plan_change(tenant_id uuid, price_id text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.check_plan_change(tenant_id uuid, price_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.check_plan_change(tenant_id uuid, price_id text) TO authenticated;
+GRANT ALL ON FUNCTION public.check_plan_change(tenant_id uuid, price_id text) TO service_role;
 
 -- Name: FUNCTION check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text); Type: ACL; Schema: public; Owner: -
 
@@ -8784,6 +11702,11 @@ GRANT ALL ON FUNCTION public.cleanup_old_realtime_events(keep interval) TO servi
 REVOKE ALL ON FUNCTION public.clear_custom_quota(tenant_id uuid, metric text, period public.quota_period) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.clear_custom_quota(tenant_id uuid, metric text, period public.quota_period) TO authenticated;
 GRANT ALL ON FUNCTION public.clear_custom_quota(tenant_id uuid, metric text, period public.quota_period) TO service_role;
+
+-- Name: FUNCTION complete_stripe_recovery(until timestamp with time zone); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.complete_stripe_recovery(until timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.complete_stripe_recovery(until timestamp with time zone) TO service_role;
 
 -- Name: FUNCTION consume_quota(tenant_id uuid, metric text, amount bigint, subject text, idempotency_key text); Type: ACL; Schema: public; Owner: -
 
@@ -8815,6 +11738,11 @@ REVOKE ALL ON FUNCTION public.count_request(tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.count_request(tenant_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.count_request(tenant_id uuid) TO service_role;
 
+-- Name: FUNCTION count_webhook_rejection(reason text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.count_webhook_rejection(reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.count_webhook_rejection(reason text) TO service_role;
+
 -- Name: FUNCTION create_api_key(tenant_id uuid, name text, role public.member_role, expires_at timestamp with time zone); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.create_api_key(tenant_id uuid, name text, role public.member_role, expires_at timestamp with time zone) FROM PUBLIC;
@@ -8826,6 +11754,12 @@ GRANT ALL ON FUNCTION public.create_api_key(tenant_id uuid, name text, role publ
 REVOKE ALL ON FUNCTION public.create_tenant(name text, plan_id text, is_test boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.create_tenant(name text, plan_id text, is_test boolean) TO authenticated;
 GRANT ALL ON FUNCTION public.create_tenant(name text, plan_id text, is_test boolean) TO service_role;
+
+-- Name: FUNCTION debit_credits(tenant_id uuid, amount bigint, reason text, idempotency_key text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.debit_credits(tenant_id uuid, amount bigint, reason text, idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.debit_credits(tenant_id uuid, amount bigint, reason text, idempotency_key text) TO authenticated;
+GRANT ALL ON FUNCTION public.debit_credits(tenant_id uuid, amount bigint, reason text, idempotency_key text) TO service_role;
 
 -- Name: FUNCTION erase_audit_personal_data(user_id uuid, email text); Type: ACL; Schema: public; Owner: -
 
@@ -8864,6 +11798,24 @@ REVOKE ALL ON FUNCTION public.get_audit_events(tenant_id uuid, action text, enti
 GRANT ALL ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer, category text, source public.audit_source) TO authenticated;
 GRANT ALL ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer, category text, source public.audit_source) TO service_role;
 
+-- Name: FUNCTION get_billing_account(tenant_id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_billing_account(tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_billing_account(tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.get_billing_account(tenant_id uuid) TO service_role;
+
+-- Name: FUNCTION get_billing_kpis(from_ts timestamp with time zone, to_ts timestamp with time zone); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_billing_kpis(from_ts timestamp with time zone, to_ts timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_billing_kpis(from_ts timestamp with time zone, to_ts timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION public.get_billing_kpis(from_ts timestamp with time zone, to_ts timestamp with time zone) TO service_role;
+
+-- Name: FUNCTION get_credit_balance(tenant_id uuid, at timestamp with time zone); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_credit_balance(tenant_id uuid, at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_credit_balance(tenant_id uuid, at timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION public.get_credit_balance(tenant_id uuid, at timestamp with time zone) TO service_role;
+
 -- Name: FUNCTION get_members(tenant_id uuid); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.get_members(tenant_id uuid) FROM PUBLIC;
@@ -8893,6 +11845,12 @@ GRANT ALL ON FUNCTION public.get_quota_status(tenant_id uuid) TO service_role;
 REVOKE ALL ON FUNCTION public.get_rate_limit_usage(tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_rate_limit_usage(tenant_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.get_rate_limit_usage(tenant_id uuid) TO service_role;
+
+-- Name: FUNCTION get_subscription(tenant_id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_subscription(tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_subscription(tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.get_subscription(tenant_id uuid) TO service_role;
 
 -- Name: FUNCTION get_tenant_events(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone, event_type text, max_rows integer, before_ts timestamp with time zone, before_id text); Type: ACL; Schema: public; Owner: -
 
@@ -8924,6 +11882,23 @@ REVOKE ALL ON FUNCTION public.get_top_consumers(metric text, period_type text, m
 GRANT ALL ON FUNCTION public.get_top_consumers(metric text, period_type text, max_rows integer) TO authenticated;
 GRANT ALL ON FUNCTION public.get_top_consumers(metric text, period_type text, max_rows integer) TO service_role;
 
+-- Name: FUNCTION get_webhook_counts(); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_webhook_counts() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_webhook_counts() TO authenticated;
+GRANT ALL ON FUNCTION public.get_webhook_counts() TO service_role;
+
+-- Name: FUNCTION grant_credits(tenant_id uuid, amount bigint, reason text, expires_at timestamp with time zone, idempotency_key text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.grant_credits(tenant_id uuid, amount bigint, reason text, expires_at timestamp with time zone, idempotency_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.grant_credits(tenant_id uuid, amount bigint, reason text, expires_at timestamp with time zone, idempotency_key text) TO authenticated;
+GRANT ALL ON FUNCTION public.grant_credits(tenant_id uuid, amount bigint, reason text, expires_at timestamp with time zone, idempotency_key text) TO service_role;
+
+-- Name: FUNCTION ingest_stripe_event(event jsonb); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.ingest_stripe_event(event jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ingest_stripe_event(event jsonb) TO service_role;
+
 -- Name: FUNCTION invite_member(tenant_id uuid, email text, role public.member_role); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.invite_member(tenant_id uuid, email text, role public.member_role) FROM PUBLIC;
@@ -8953,6 +11928,17 @@ REVOKE ALL ON FUNCTION public.recompute_usage_metrics(from_ts timestamp with tim
 GRANT ALL ON FUNCTION public.recompute_usage_metrics(from_ts timestamp with time zone, to_ts timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION public.recompute_usage_metrics(from_ts timestamp with time zone, to_ts timestamp with time zone) TO service_role;
 
+-- Name: FUNCTION reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_complete boolean); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_complete boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_complete boolean) TO service_role;
+
+-- Name: FUNCTION record_checkout_session(checkout_id uuid, stripe_session_id text, expires_at timestamp with time zone); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.record_checkout_session(checkout_id uuid, stripe_session_id text, expires_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_checkout_session(checkout_id uuid, stripe_session_id text, expires_at timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION public.record_checkout_session(checkout_id uuid, stripe_session_id text, expires_at timestamp with time zone) TO service_role;
+
 -- Name: FUNCTION record_usage(tenant_id uuid, events jsonb); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.record_usage(tenant_id uuid, events jsonb) FROM PUBLIC;
@@ -8976,6 +11962,12 @@ GRANT ALL ON FUNCTION public.release_reservation(reservation_id uuid) TO service
 REVOKE ALL ON FUNCTION public.remove_member(tenant_id uuid, user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.remove_member(tenant_id uuid, user_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.remove_member(tenant_id uuid, user_id uuid) TO service_role;
+
+-- Name: FUNCTION replay_stripe_event(event_id text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.replay_stripe_event(event_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.replay_stripe_event(event_id text) TO authenticated;
+GRANT ALL ON FUNCTION public.replay_stripe_event(event_id text) TO service_role;
 
 -- Name: FUNCTION reserve_quota(tenant_id uuid, metric text, amount bigint, subject text, ttl_seconds integer, idempotency_key text, event jsonb); Type: ACL; Schema: public; Owner: -
 
@@ -9012,6 +12004,12 @@ GRANT ALL ON FUNCTION public.revoke_invite(id uuid) TO service_role;
 REVOKE ALL ON FUNCTION public.set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period) TO authenticated;
 GRANT ALL ON FUNCTION public.set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period) TO service_role;
+
+-- Name: FUNCTION set_stripe_price(price_id text, stripe_price_id text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.set_stripe_price(price_id text, stripe_price_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_stripe_price(price_id text, stripe_price_id text) TO authenticated;
+GRANT ALL ON FUNCTION public.set_stripe_price(price_id text, stripe_price_id text) TO service_role;
 
 -- Name: FUNCTION set_tenant_plan(tenant_id uuid, plan_id text); Type: ACL; Schema: public; Owner: -
 
@@ -9073,6 +12071,17 @@ GRANT SELECT ON TABLE public.billing_plans TO anon;
 GRANT SELECT ON TABLE public.billing_plans TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.billing_plans TO service_role;
 
+-- Name: TABLE checkout_sessions; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.checkout_sessions TO authenticated;
+GRANT SELECT ON TABLE public.checkout_sessions TO service_role;
+
+-- Name: SEQUENCE credit_ledger_id_seq; Type: ACL; Schema: public; Owner: -
+
+GRANT ALL ON SEQUENCE public.credit_ledger_id_seq TO anon;
+GRANT ALL ON SEQUENCE public.credit_ledger_id_seq TO authenticated;
+GRANT ALL ON SEQUENCE public.credit_ledger_id_seq TO service_role;
+
 -- Name: TABLE plan_limits; Type: ACL; Schema: public; Owner: -
 
 GRANT SELECT ON TABLE public.plan_limits TO anon;
@@ -9083,6 +12092,11 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.plan_limits TO service_role;
 
 GRANT SELECT ON TABLE public.entitlements TO authenticated;
 GRANT SELECT ON TABLE public.entitlements TO service_role;
+
+-- Name: TABLE invoices; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.invoices TO authenticated;
+GRANT SELECT ON TABLE public.invoices TO service_role;
 
 -- Name: TABLE metrics; Type: ACL; Schema: public; Owner: -
 
@@ -9096,16 +12110,21 @@ GRANT SELECT ON TABLE public.model_prices TO anon;
 GRANT SELECT ON TABLE public.model_prices TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.model_prices TO service_role;
 
--- Name: TABLE plan_prices; Type: ACL; Schema: public; Owner: -
+-- Name: TABLE payments; Type: ACL; Schema: public; Owner: -
 
-GRANT SELECT ON TABLE public.plan_prices TO anon;
-GRANT SELECT ON TABLE public.plan_prices TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.plan_prices TO service_role;
+GRANT SELECT ON TABLE public.payments TO authenticated;
+GRANT SELECT ON TABLE public.payments TO service_role;
 
 -- Name: TABLE platform_admins; Type: ACL; Schema: public; Owner: -
 
 GRANT SELECT ON TABLE public.platform_admins TO authenticated;
 GRANT SELECT,INSERT,DELETE ON TABLE public.platform_admins TO service_role;
+
+-- Name: TABLE price_list; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.price_list TO anon;
+GRANT SELECT ON TABLE public.price_list TO authenticated;
+GRANT SELECT ON TABLE public.price_list TO service_role;
 
 -- Name: TABLE role_permissions; Type: ACL; Schema: public; Owner: -
 

@@ -22,11 +22,19 @@ create table public.billing_plans (
   description text not null,
   is_self_serve boolean not null default false,
   trial_days int,
+  grace_days int not null default 7,
+  credit_rollover_months int default 0,
   sort_order int not null,
-  constraint billing_plans_trial_days_positive check (trial_days > 0)
+  constraint billing_plans_trial_days_positive check (trial_days > 0),
+  constraint billing_plans_grace_days_not_negative check (grace_days >= 0),
+  constraint billing_plans_credit_rollover_months_not_negative check (credit_rollover_months >= 0)
 );
 comment on table public.billing_plans is 'The plans a tenant can be on.';
 comment on column public.billing_plans.is_self_serve is 'Whether a user may create a tenant on it without paying.';
+comment on column public.billing_plans.grace_days is 'How long a tenant keeps the plan after a payment has failed.';
+comment on column public.billing_plans.credit_rollover_months is
+  'How long a month''s credits stay good after it has ended; null: for ever.';
+comment on column public.billing_plans.sort_order is 'From the least plan to the greatest: of two that are paid for, the later is in force.';
 alter table public.billing_plans enable row level security;
 revoke all on public.billing_plans from anon, authenticated, service_role;
 grant select on public.billing_plans to anon, authenticated;
@@ -45,17 +53,22 @@ create index tenants_by_plan on public.tenants (plan_id);
 create table public.plan_prices (
   id text primary key,
   plan_id text not null references public.billing_plans (id),
+  product text not null,
   "interval" public.price_interval not null,
   unit_amount int not null,
   currency text not null default 'usd',
   credits_per_month int not null default 0,
   stripe_price_id text,
   constraint plan_prices_stripe_price_id_unique unique (stripe_price_id),
+  constraint plan_prices_product_once unique (product, "interval", currency),
   constraint plan_prices_unit_amount_not_negative check (unit_amount >= 0),
   constraint plan_prices_credits_not_negative check (credits_per_month >= 0),
   constraint plan_prices_currency_form check (currency ~ '^[a-z]{3}$')
 );
 comment on table public.plan_prices is 'What a plan costs. The discount of a yearly price is computed, not stored.';
+comment on column public.plan_prices.product is 'What is sold, by the name that customers see; monthly and yearly prices of it share the name.';
+comment on column public.plan_prices.credits_per_month is 'Credits that each paid month grants, of a yearly price too.';
+comment on column public.plan_prices.stripe_price_id is 'Null: not for sale.';
 comment on column public.plan_prices.unit_amount is 'In the smallest unit of the currency: cents.';
 alter table public.plan_prices enable row level security;
 revoke all on public.plan_prices from anon, authenticated, service_role;
@@ -65,6 +78,20 @@ create policy everyone_reads_prices on public.plan_prices for select to anon, au
 create index plan_prices_by_plan on public.plan_prices (plan_id);
 create trigger audit_change after insert or update or delete on public.plan_prices
   for each row execute function private.audit_change('plan_price', 'id');
+
+create view public.price_list with (security_invoker = true) as
+select p.id as price_id, p.plan_id,
+  p.product || case p."interval" when 'month' then ' - Monthly' else ' - Annual' end as name,
+  p."interval", p.unit_amount, p.currency, p.credits_per_month, p.stripe_price_id,
+  round(100 - 100.0 * p.unit_amount / nullif(12 * m.unit_amount, 0), 1) as discount_percent,
+  b.sort_order
+from public.plan_prices p
+join public.billing_plans b on b.id = p.plan_id
+left join public.plan_prices m
+  on m.product = p.product and m.currency = p.currency and m."interval" = 'month' and p."interval" = 'year';
+comment on view public.price_list is 'The prices as customers see them, a yearly one with its discount against twelve months.';
+revoke all on public.price_list from anon, authenticated, service_role;
+grant select on public.price_list to anon, authenticated, service_role;
 
 create table public.metrics (
   id text primary key,
@@ -179,13 +206,13 @@ insert into public.billing_plans (id, name, description, is_self_serve, trial_da
   ('enterprise', 'Enterprise', 'Chat and embeddings without limit, workflows at scale', false, null, 60),
   ('unlimited', 'Unlimited', 'API requests and analysis runs without limit', false, null, 70);
 
-insert into public.plan_prices (id, plan_id, "interval", unit_amount, credits_per_month) values
-  ('startup_monthly', 'startup', 'month', 4900, 300),
-  ('startup_annual', 'startup', 'year', 49900, 350),
-  ('pro_monthly', 'pro', 'month', 4900, 0),
-  ('enterprise_monthly', 'enterprise', 'month', 14900, 1000),
-  ('enterprise_annual', 'enterprise', 'year', 149900, 1200),
-  ('enterprise_workflows_monthly', 'enterprise', 'month', 19900, 0);
+insert into public.plan_prices (id, plan_id, product, "interval", unit_amount, credits_per_month) values
+  ('startup_monthly', 'startup', 'Startup Audit', 'month', 4900, 300),
+  ('startup_annual', 'startup', 'Startup Audit', 'year', 49900, 350),
+  ('pro_monthly', 'pro', 'Pro', 'month', 4900, 0),
+  ('enterprise_monthly', 'enterprise', 'Enterprise Deep Dive', 'month', 14900, 1000),
+  ('enterprise_annual', 'enterprise', 'Enterprise Deep Dive', 'year', 149900, 1200),
+  ('enterprise_workflows_monthly', 'enterprise', 'Enterprise', 'month', 19900, 0);
 
 insert into public.plan_limits (plan_id, metric, period, per, limit_value) values
   ('free', 'executions', 'month', 'tenant', 1000),

@@ -11,6 +11,38 @@ begin
 end
 $$;
 
+-- Calls an edge function of the project, with the URL and the secret key that the project keeps in Vault. Where it has
+-- neither, nothing is called: the same can be had by calling the function from elsewhere.
+create function private.call_function(p_path text) returns void
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_url text;
+  v_key text;
+begin
+  if to_regclass('vault.decrypted_secrets') is null or to_regnamespace('net') is null then
+    return;
+  end if;
+  execute 'select decrypted_secret from vault.decrypted_secrets where name = $1' into v_url using 'meterbase_functions_url';
+  execute 'select decrypted_secret from vault.decrypted_secrets where name = $1' into v_key using 'meterbase_secret_key';
+  if v_url is not null and v_key is not null then
+    execute 'select net.http_post(url => $1, body => $2, headers => $3, timeout_milliseconds => 120000)'
+      using v_url || p_path, '{}'::jsonb, jsonb_build_object('content-type', 'application/json', 'apikey', v_key);
+  end if;
+end
+$$;
+revoke all on function private.call_function(text) from public, anon, authenticated, service_role;
+
+-- What of billing has to ask Stripe; not where nothing is sold.
+create function private.call_billing(p_path text) returns void
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  if exists (select from public.plan_prices p where p.stripe_price_id is not null) then
+    perform private.call_function('/billing' || p_path);
+  end if;
+end
+$$;
+revoke all on function private.call_billing(text) from public, anon, authenticated, service_role;
+
 -- pg_cron remembers every run and never forgets one.
 create function private.prune_cron_history() returns void
 language plpgsql volatile security definer set search_path = '' as $$
@@ -30,6 +62,12 @@ select cron.schedule('meterbase_fold_api_key_uses', '* * * * *', 'select private
 select cron.schedule('meterbase_seal_audit_events', '* * * * *', 'select private.seal_audit_events()');
 select cron.schedule('meterbase_cleanup_audit_events', '35 3 * * *', 'select private.cleanup_old_audit_events()');
 select cron.schedule('meterbase_expire_trials', '5 * * * *', 'select private.expire_trials()');
+select cron.schedule('meterbase_expire_subscriptions', '* * * * *', 'select private.expire_subscriptions()');
+select cron.schedule('meterbase_settle_credits', '* * * * *', 'select private.settle_due_credits()');
+select cron.schedule('meterbase_retry_stripe_events', '* * * * *', 'select private.retry_stripe_events()');
+select cron.schedule('meterbase_cleanup_stripe_events', '45 3 * * *', 'select private.cleanup_old_stripe_events()');
+select cron.schedule('meterbase_recover_stripe_events', '*/10 * * * *', 'select private.call_billing(''/recover'')');
+select cron.schedule('meterbase_reconcile_subscriptions', '50 4 * * *', 'select private.call_billing(''/reconcile'')');
 select cron.schedule('meterbase_snapshot_gauges', '55 * * * *', 'select private.snapshot_gauges()');
 select cron.schedule('meterbase_prune_usage_event_keys', '20 * * * *', 'select private.prune_usage_event_keys()');
 select cron.schedule('meterbase_cleanup_usage_events', '25 3 * * *', 'select private.cleanup_old_realtime_events()');

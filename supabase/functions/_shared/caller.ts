@@ -49,10 +49,19 @@ const invalidKey = () => new ApiError(401, "invalid_api_key", "The API key is no
 /** What the audit keeps of the request that a call belongs to. */
 const FORWARDED = ["user-agent", "x-forwarded-for", "x-request-id"];
 
+export interface Callers {
+  identify: Identify;
+  /** The data API for whoever has no credential. */
+  nobody: DataApi;
+  /** Calls as the service role: for what no user or API key may do. */
+  service: Rpc;
+}
+
 /** Callers of a project, over HTTP. */
-export function projectCallers(project: Project): { identify: Identify; nobody: Rpc } {
+export function projectCallers(project: Project): Callers {
   const { url, publishableKey, secretKey, signingJwk } = project;
   const open = (connection: Partial<Connection>) => connect({ url, key: publishableKey, ...connection });
+  const service = open({ key: secretKey }).rpc;
   return {
     identify: createIdentify({
       connectAs: (token, request) => {
@@ -62,9 +71,10 @@ export function projectCallers(project: Project): { identify: Identify; nobody: 
         });
         return open({ token, headers: Object.fromEntries(headers) });
       },
-      serviceRpc: open({ key: secretKey }).rpc,
+      serviceRpc: service,
       sign: signingJwk && createSigner(signingJwk, () => new Date()),
     }),
-    nobody: open({}).rpc,
+    nobody: open({}),
+    service,
   };
 }

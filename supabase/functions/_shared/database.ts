@@ -1,10 +1,14 @@
 import { createClient } from "@supabase/supabase-js";
+import { z } from "zod";
 import { ApiError } from "./http.ts";
 
 /** Calls a database function and returns what it answers; throws an ApiError when it refuses. */
 export type Rpc = (name: string, args: Record<string, unknown>) => Promise<unknown>;
 
-/** The rows of a table that the caller may see and whose columns have these values, in the order of a column. */
+/**
+ * The rows of a table that the caller may see and whose columns have these values, in the order of a column: ascending,
+ * unless its name is followed by ` desc`.
+ */
 export type Rows = (table: string, match: Record<string, string>, order: string) => Promise<unknown>;
 
 export interface DataApi {
@@ -31,10 +35,19 @@ export function connect({ url, key, token, headers = {} }: Connection): DataApi 
   });
   return {
     rpc: async (name, args) => answerOf(await client.rpc(name, args)),
-    rows: async (table, match, order) =>
-      answerOf(await client.from(table).select("*").match(match).order(order)),
+    rows: async (table, match, order) => {
+      const [column = "", direction] = order.split(" ");
+      const ascending = direction !== "desc";
+      return answerOf(await client.from(table).select("*").match(match).order(column, { ascending }));
+    },
   };
 }
+
+const OneRow = z.tuple([z.unknown()]);
+
+/** The only row that a database function answers with. */
+export const one = <T extends z.ZodType>(schema: T, rows: unknown): z.infer<T> =>
+  schema.parse(OneRow.parse(rows)[0]);
 
 interface Answer {
   data: unknown;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ChatEnv, ProjectEnv } from "./env.ts";
+import { ChatEnv, ProjectEnv, readStripeEnv, StripeEnv } from "./env.ts";
 
 const project = {
   SUPABASE_URL: "http://127.0.0.1:54321",
@@ -69,5 +69,56 @@ for (const [problem, env] of Object.entries({
 })) {
   Deno.test(`ChatEnv refuses ${problem}`, () => {
     assert.throws(() => ChatEnv.parse(env));
+  });
+}
+
+Deno.test("StripeEnv needs nothing but a key; without one nothing is for sale", () => {
+  assert.deepEqual(readStripeEnv({ STRIPE_SECRET_KEY: "sk_test_x" }), {
+    secretKey: "sk_test_x",
+    webhookSecrets: [],
+    api: { protocol: "https", host: "api.stripe.com", port: "443" },
+    redirectUrls: [],
+    prices: {},
+  });
+  assert.equal(readStripeEnv({ STRIPE_WEBHOOK_SECRET: "not looked at" }), null);
+});
+
+Deno.test("StripeEnv reads lists, where Stripe is, and what sells what", () => {
+  const env = {
+    STRIPE_SECRET_KEY: "sk_test_x",
+    STRIPE_WEBHOOK_SECRET: "whsec_old, whsec_new,",
+    STRIPE_API_URL: "http://127.0.0.1:12111",
+    BILLING_REDIRECT_URLS: "https://app.test/billing,http://localhost:3000",
+    STRIPE_PRICE_STARTUP_MONTHLY: "price_1",
+    STRIPE_PRICE_PRO_2: "price_2",
+    OTHER_STRIPE_PRICE_X: "price_3",
+  };
+  assert.deepEqual(StripeEnv.parse(env), {
+    secretKey: "sk_test_x",
+    webhookSecrets: ["whsec_old", "whsec_new"],
+    api: { protocol: "http", host: "127.0.0.1", port: "12111" },
+    redirectUrls: ["https://app.test/billing", "http://localhost:3000"],
+    prices: { startup_monthly: "price_1", pro_2: "price_2" },
+  });
+});
+
+Deno.test("StripeEnv knows the ports of http and https", () => {
+  const portOf = (STRIPE_API_URL: string) =>
+    StripeEnv.parse({ STRIPE_SECRET_KEY: "sk_test_x", STRIPE_API_URL }).api.port;
+  assert.deepEqual([portOf("http://stripe.test"), portOf("https://stripe.test/")], ["80", "443"]);
+});
+
+for (const [problem, env] of Object.entries({
+  "an empty key": { STRIPE_SECRET_KEY: "" },
+  "a webhook secret of another kind": { STRIPE_WEBHOOK_SECRET: "sk_test_x" },
+  "one of several webhook secrets that is none": { STRIPE_WEBHOOK_SECRET: "whsec_x,whsec_" },
+  "an API that is no URL": { STRIPE_API_URL: "stripe" },
+  "an API of another protocol": { STRIPE_API_URL: "ftp://stripe.test" },
+  "an API below a path": { STRIPE_API_URL: "https://stripe.test/v1" },
+  "a redirect that is no URL": { BILLING_REDIRECT_URLS: "/billing" },
+  "a redirect of another protocol": { BILLING_REDIRECT_URLS: "javascript:alert(1)" },
+})) {
+  Deno.test(`StripeEnv refuses ${problem}`, () => {
+    assert.throws(() => StripeEnv.parse({ STRIPE_SECRET_KEY: "sk_test_x", ...env }));
   });
 }

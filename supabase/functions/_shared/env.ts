@@ -65,3 +65,51 @@ export const ChatEnv = z
     ),
     estimatedTokens: env.CHAT_ESTIMATED_TOKENS,
   }));
+
+const list = z.string().transform((text) =>
+  text
+    .split(",")
+    .map((item) => item.trim())
+    .filter(Boolean),
+);
+const webUrl = z.url({ protocol: /^https?$/ });
+const PRICE = /^STRIPE_PRICE_([A-Z0-9_]+)$/;
+
+/** Stripe, through which `billing` sells and whose events `stripe-webhook` takes. */
+export const StripeEnv = z
+  .looseObject({
+    STRIPE_SECRET_KEY: z.string().min(1),
+    STRIPE_WEBHOOK_SECRET: list.pipe(z.array(z.string().regex(/^whsec_\S+$/))).default([]),
+    STRIPE_API_URL: webUrl
+      .refine((url) => new URL(url).pathname === "/", "has a path")
+      .default("https://api.stripe.com"),
+    BILLING_REDIRECT_URLS: list.pipe(z.array(webUrl)).default([]),
+  })
+  .transform((env) => {
+    const { protocol, hostname, port } = new URL(env.STRIPE_API_URL);
+    const isSecure = protocol === "https:";
+    return {
+      secretKey: env.STRIPE_SECRET_KEY,
+      /** Any of them may have signed an event: there are two while one takes the other's place. */
+      webhookSecrets: env.STRIPE_WEBHOOK_SECRET,
+      api: {
+        protocol: isSecure ? ("https" as const) : ("http" as const),
+        host: hostname,
+        port: port || (isSecure ? "443" : "80"),
+      },
+      /** Where customers may be sent to from Stripe's pages; the first is where they go unless told otherwise. */
+      redirectUrls: env.BILLING_REDIRECT_URLS,
+      /** Stripe's prices by price id, such as `startup_monthly`. */
+      prices: Object.fromEntries(
+        Object.entries(env).flatMap(([name, value]) => {
+          const priceId = PRICE.exec(name)?.[1]?.toLowerCase();
+          return priceId && typeof value === "string" ? [[priceId, value.trim()]] : [];
+        }),
+      ),
+    };
+  });
+export type StripeSettings = z.infer<typeof StripeEnv>;
+
+/** Null where there is no key of Stripe: nothing is for sale then. */
+export const readStripeEnv = (env: Record<string, string>): StripeSettings | null =>
+  env.STRIPE_SECRET_KEY === undefined ? null : StripeEnv.parse(env);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { ApiError, bearerToken, corsHeaders, withErrors } from "./http.ts";
+import { ApiError, bearerToken, corsHeaders, log, readText, withErrors } from "./http.ts";
+import { logged } from "./testing.ts";
 
 const request = (init: RequestInit = {}) => new Request("http://local.test/", init);
 const failing = (error: unknown) => withErrors(() => Promise.reject(error))(request());
@@ -9,7 +10,7 @@ Deno.test("a pre-flight request is answered without asking the handler", async (
   const response = await handle(request({ method: "OPTIONS" }));
   assert.equal(response.status, 204);
   assert.equal(response.headers.get("access-control-allow-origin"), "*");
-  for (const name of ["authorization", "apikey", "content-type", "x-client-info"]) {
+  for (const name of ["authorization", "apikey", "content-type", "idempotency-key", "x-client-info"]) {
     assert.match(response.headers.get("access-control-allow-headers") ?? "", new RegExp(`\\b${name}\\b`));
   }
 });
@@ -67,3 +68,26 @@ for (const authorization of [
     assert.throws(() => bearerToken(request({ headers })), { status: 401, code: "unauthorized" });
   });
 }
+
+Deno.test("a line of the log is JSON: level, msg, and what else there is to say", async () => {
+  const { lines } = await logged(async () => {
+    log("warn", "Something is odd", { event_id: "evt_1" });
+    log("info", "Nothing is");
+  });
+  assert.deepEqual(lines, [
+    { level: "warn", msg: "Something is odd", event_id: "evt_1" },
+    { level: "info", msg: "Nothing is" },
+  ]);
+});
+
+Deno.test("an error that nobody meant is on the log as msg and error", async () => {
+  const { lines } = await logged(() => failing(new Error("broken")));
+  assert.deepEqual(lines, [{ level: "error", msg: "Unexpected error", error: "Error: broken" }]);
+});
+
+Deno.test("a body is read as text, as long as it may be, in bytes", async () => {
+  const post = (body?: string) => request({ method: "POST", ...(body !== undefined && { body }) });
+  assert.equal(await readText(post("\ufeffäö"), 7), "\ufeffäö");
+  assert.equal(await readText(post(), 0), "");
+  await assert.rejects(readText(post("\ufeffäö"), 6), { status: 413, code: "body_too_large" });
+});

@@ -22,7 +22,7 @@ export class ApiError extends Error {
 
 export const corsHeaders = {
   "access-control-allow-origin": "*",
-  "access-control-allow-headers": "authorization, apikey, content-type, x-client-info",
+  "access-control-allow-headers": "authorization, apikey, content-type, idempotency-key, x-client-info",
   "access-control-allow-methods": "GET, POST, PATCH, DELETE, OPTIONS",
   "access-control-expose-headers": "retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset",
 };
@@ -68,11 +68,26 @@ export async function readBody<T extends z.ZodType>(request: Request, schema: T)
   return parse(schema, json);
 }
 
+/** A request's body as text, byte for byte as it was sent; 413 `body_too_large`, before the rest is read. */
+export async function readText(request: Request, maxBytes: number): Promise<string> {
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  let text = "";
+  let bytes = 0;
+  for await (const chunk of request.body ?? []) {
+    bytes += chunk.byteLength;
+    if (bytes > maxBytes) {
+      throw new ApiError(413, "body_too_large", `The body is larger than ${maxBytes} bytes.`);
+    }
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
 /** One line of JSON on the function's log. */
 export function log(
   level: "info" | "warn" | "error",
-  message: string,
+  msg: string,
   fields: Record<string, unknown> = {},
 ): void {
-  console[level](JSON.stringify({ level, message, ...fields }));
+  console[level](JSON.stringify({ level, msg, ...fields }));
 }

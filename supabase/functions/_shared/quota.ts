@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Rpc } from "./database.ts";
+import { one, type Rpc } from "./database.ts";
 
 /** The answer to a quota question, for the tightest window: `public.quota_answer`. */
 export const Decision = z.object({
@@ -17,10 +17,6 @@ export type Decision = z.infer<typeof Decision>;
 
 export const Reservation = Decision.extend({ reservation_id: z.string().nullable() });
 export type Reservation = z.infer<typeof Reservation>;
-
-const OneRow = z.tuple([z.unknown()]);
-const one = <T extends z.ZodType>(schema: T, rows: unknown): z.infer<T> =>
-  schema.parse(OneRow.parse(rows)[0]);
 
 /** Counts one request of the caller. */
 export async function countRequest(rpc: Rpc, tenantId: string): Promise<Decision> {

@@ -3,10 +3,11 @@ import { z } from "zod";
 import type { Caller, Identify } from "../_shared/caller.ts";
 import { ApiError, errorResponse, parse, readBody } from "../_shared/http.ts";
 import { rateLimited } from "../_shared/rate_limit.ts";
+import { resolveTenant } from "../_shared/tenant.ts";
 import { apiKeyRoutes } from "./api_keys.ts";
 import { auditRoutes } from "./audit_events.ts";
 import { memberRoutes } from "./members.ts";
-import { resolveTenant, tenantRateLimits } from "./rate_limit_usage.ts";
+import { tenantRateLimits } from "./rate_limit_usage.ts";
 
 export interface ApiDeps {
   identify: Identify;

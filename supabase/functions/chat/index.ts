@@ -5,14 +5,15 @@ import { handleChat } from "./handler.ts";
 import { openAiModel } from "./model.ts";
 
 const env = readEnv();
-const callers = projectCallers(ProjectEnv.parse(env));
+const { identify, nobody } = projectCallers(ProjectEnv.parse(env));
 const settings = ChatEnv.parse(env);
 const model = openAiModel(settings);
 
 export default {
   fetch: withErrors((request) =>
     handleChat(request, {
-      ...callers,
+      identify,
+      nobody: nobody.rpc,
       model,
       settings: { ...settings, stallMs: 60_000 },
       now: () => new Date(),
