@@ -208,28 +208,28 @@ revoke all on function private.stripe_event_rank(text, jsonb) from public, anon,
 create function private.last_of_second(p_events public.stripe_events[], p_before jsonb) returns public.stripe_events
 language plpgsql immutable set search_path = '' as $$
 declare
-  v_left text[] := array(select e.id from unnest(p_events) e);
-  v_object jsonb := p_before;
-  v_next public.stripe_events;
   v_last public.stripe_events;
 begin
-  -- The row: each time the one that follows what is there.
-  while cardinality(v_left) > 0 loop
-    select e.* into v_next
-    from unnest(p_events) e
-    where e.id = any (v_left) and case
-      when e.type like '%.created' then v_object is null
-      else private.is_before(v_object, e.payload #> '{data,previous_attributes}')
-    end
-    order by private.stripe_event_rank(e.type, e.payload #> '{data,object}'), e.id
+  -- Every row that can be made of them; more than so many are not tried, since their rows could be too many.
+  if cardinality(p_events) <= 7 then
+    with recursive rows (ids, object) as (
+      select array[]::text[], p_before
+      union all
+      select r.ids || e.id, e.payload #> '{data,object}'
+      from rows r
+      join unnest(p_events) e on e.id <> all (r.ids) and case
+        when e.type like '%.created' then r.object is null
+        else private.is_before(r.object, e.payload #> '{data,previous_attributes}')
+      end
+    )
+    select e.* into v_last
+    from rows r
+    join unnest(p_events) e on e.id = r.ids[cardinality(p_events)]
+    order by private.stripe_event_rank(e.type, e.payload #> '{data,object}') desc, e.id desc
     limit 1;
-    exit when not found;
-    v_last := v_next;
-    v_object := v_next.payload #> '{data,object}';
-    v_left := array_remove(v_left, v_next.id);
-  end loop;
-  if cardinality(v_left) = 0 then
-    return v_last;
+    if found then
+      return v_last;
+    end if;
   end if;
 
   select e.* into v_last
@@ -260,18 +260,19 @@ declare
   v_before jsonb;
 begin
   select * into v_latest from public.stripe_events e
-  where e.object_id = p_object_id
+  where e.object_id = p_object_id and e.status <> 'ignored'
   order by e.is_final desc, e.occurred_at desc
   limit 1;
   v_same_second := array(
     select e from public.stripe_events e
-    where e.object_id = p_object_id and e.is_final = v_latest.is_final and e.occurred_at = v_latest.occurred_at
+    where e.object_id = p_object_id and e.status <> 'ignored'
+      and e.is_final = v_latest.is_final and e.occurred_at = v_latest.occurred_at
   );
   if cardinality(v_same_second) <= 1 then
     return v_latest;
   end if;
   select e.payload #> '{data,object}' into v_before from public.stripe_events e
-  where e.object_id = p_object_id and not e.is_final and e.occurred_at < v_latest.occurred_at
+  where e.object_id = p_object_id and e.status <> 'ignored' and not e.is_final and e.occurred_at < v_latest.occurred_at
   order by e.occurred_at desc
   limit 1;
   return private.last_of_second(v_same_second, v_before);
