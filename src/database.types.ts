@@ -1366,7 +1366,16 @@ export type Database = {
           isSetofReturn: true;
         };
       };
-      begin_stripe_recovery: { Args: Record<PropertyKey, never>; Returns: string };
+      begin_stripe_recovery: {
+        Args: Record<PropertyKey, never>;
+        Returns: Database["public"]["CompositeTypes"]["stripe_recovery_start"][];
+        SetofOptions: {
+          from: "*";
+          to: "stripe_recovery_start";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       cancel_trial: {
         Args: { reason?: string; tenant_id: string };
         Returns: {
@@ -1632,6 +1641,37 @@ export type Database = {
         };
       };
       get_credit_balance: { Args: { at?: string; tenant_id: string }; Returns: number };
+      get_invoices: {
+        Args: { before_ts?: string; max_rows?: number; tenant_id: string };
+        Returns: {
+          amount_due: number;
+          amount_paid: number;
+          amount_remaining: number;
+          attempt_count: number;
+          billing_reason: string | null;
+          created_at: string;
+          currency: string;
+          hosted_invoice_url: string | null;
+          invoice_pdf: string | null;
+          next_payment_attempt_at: string | null;
+          number: string | null;
+          paid_at: string | null;
+          period_end: string;
+          period_start: string;
+          status: string;
+          stripe_invoice_id: string;
+          stripe_subscription_id: string | null;
+          tenant_id: string;
+          total: number;
+          updated_at: string;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "invoices";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       get_members: {
         Args: { tenant_id: string };
         Returns: Database["public"]["CompositeTypes"]["member"][];
@@ -2328,6 +2368,10 @@ export type Database = {
         previous_plan_id: string | null;
         is_upgrade: boolean | null;
         error: string | null;
+      };
+      stripe_recovery_start: {
+        since: string | null;
+        types: string[] | null;
       };
       subscription_difference: {
         stripe_subscription_id: string | null;

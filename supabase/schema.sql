@@ -588,6 +588,13 @@ CREATE TYPE public.stripe_event_status AS ENUM (
     'failed'
 );
 
+-- Name: stripe_recovery_start; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.stripe_recovery_start AS (
+	since timestamp with time zone,
+	types text[]
+);
+
 -- Name: subscription_difference; Type: TYPE; Schema: public; Owner: -
 
 CREATE TYPE public.subscription_difference AS (
@@ -1214,7 +1221,7 @@ CREATE FUNCTION private.apply_stripe_event(p_event public.stripe_events) RETURNS
     SET search_path TO ''
     AS $$
 declare
-  v_kind text := private.mirrored_kind(p_event);
+  v_kind text := (select m.object from private.mirrored_events m where m.type = p_event.type);
   v_status public.stripe_event_status := 'ignored';
   v_mark private.stripe_objects;
   v_latest public.stripe_events;
@@ -1222,7 +1229,7 @@ declare
   v_reason text;
   v_error text;
 begin
-  if v_kind is not null then
+  if v_kind is not null and p_event.object_id is not null then
     begin
       v_mark := private.lock_stripe_object(p_event.object_id);
       v_latest := private.latest_stripe_event(p_event.object_id);
@@ -1820,17 +1827,20 @@ $$;
 
 -- Name: begin_stripe_recovery(); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.begin_stripe_recovery() RETURNS timestamp with time zone
+CREATE FUNCTION private.begin_stripe_recovery() RETURNS public.stripe_recovery_start
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
 begin
-  return greatest(
-    coalesce(
-      (select r.recovered_until from private.stripe_recovery r),
-      (select max(e.occurred_at) from public.stripe_events e)
-    ) - interval '10 minutes',
-    now() - interval '30 days'
+  return row(
+    greatest(
+      coalesce(
+        (select r.recovered_until from private.stripe_recovery r),
+        (select max(e.occurred_at) from public.stripe_events e)
+      ) - interval '10 minutes',
+      now() - interval '30 days'
+    ),
+    array(select m.type from private.mirrored_events m where m.type not like 'meterbase.%' order by m.type)
   );
 end
 $$;
@@ -1915,19 +1925,6 @@ begin
   )) into v_at
   from public.tenants t where t.id = p_tenant_id;
   return v_at;
-end
-$$;
-
--- Name: call_billing(text); Type: FUNCTION; Schema: private; Owner: -
-
-CREATE FUNCTION private.call_billing(p_path text) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-begin
-  if exists (select from public.plan_prices p where p.stripe_price_id is not null) then
-    perform private.call_function('/billing' || p_path);
-  end if;
 end
 $$;
 
@@ -3965,6 +3962,63 @@ begin
 end
 $$;
 
+-- Name: invoices; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.invoices (
+    tenant_id uuid NOT NULL,
+    stripe_invoice_id text NOT NULL,
+    stripe_subscription_id text,
+    number text,
+    status text NOT NULL,
+    billing_reason text,
+    currency text NOT NULL,
+    total bigint NOT NULL,
+    amount_due bigint NOT NULL,
+    amount_paid bigint NOT NULL,
+    amount_remaining bigint NOT NULL,
+    attempt_count integer NOT NULL,
+    next_payment_attempt_at timestamp with time zone,
+    period_start timestamp with time zone NOT NULL,
+    period_end timestamp with time zone NOT NULL,
+    hosted_invoice_url text,
+    invoice_pdf text,
+    created_at timestamp with time zone NOT NULL,
+    paid_at timestamp with time zone,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+-- Name: TABLE invoices; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.invoices IS 'The invoices of a tenant, as Stripe told of them last. Amounts are in the smallest unit of the currency.';
+
+-- Name: COLUMN invoices.status; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.invoices.status IS 'Stripe''s word: draft, open, paid, uncollectible, void.';
+
+-- Name: COLUMN invoices.created_at; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.invoices.created_at IS 'In Stripe.';
+
+-- Name: get_invoices(uuid, integer, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_invoices(p_tenant_id uuid, p_max_rows integer, p_before timestamp with time zone) RETURNS SETOF public.invoices
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_permission(p_tenant_id, 'billing:read');
+  perform private.tenant_now(p_tenant_id);
+  if p_max_rows is null or p_max_rows not between 1 and 1000 then
+    perform private.raise_error(400, 'invalid_max_rows', 'max_rows is 1 to 1000.');
+  end if;
+  return query
+    select * from public.invoices i
+    where i.tenant_id = p_tenant_id and i.created_at < coalesce(p_before, 'infinity')
+    order by i.created_at desc, i.stripe_invoice_id
+    limit p_max_rows;
+end
+$$;
+
 -- Name: get_members(uuid); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.get_members(p_tenant_id uuid) RETURNS SETOF public.member
@@ -4709,32 +4763,32 @@ $$;
 -- Name: last_of_second(public.stripe_events[], jsonb); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.last_of_second(p_events public.stripe_events[], p_before jsonb) RETURNS public.stripe_events
-    LANGUAGE plpgsql IMMUTABLE
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
 declare
-  v_left text[] := array(select e.id from unnest(p_events) e);
-  v_object jsonb := p_before;
-  v_next public.stripe_events;
   v_last public.stripe_events;
 begin
-  -- The row: each time the one that follows what is there.
-  while cardinality(v_left) > 0 loop
-    select e.* into v_next
-    from unnest(p_events) e
-    where e.id = any (v_left) and case
-      when e.type like '%.created' then v_object is null
-      else private.is_before(v_object, e.payload #> '{data,previous_attributes}')
-    end
-    order by private.stripe_event_rank(e.type, e.payload #> '{data,object}'), e.id
+  -- Every row that can be made of them; more than so many are not tried, since their rows could be too many.
+  if cardinality(p_events) <= 7 then
+    with recursive rows (ids, object) as (
+      select array[]::text[], p_before
+      union all
+      select r.ids || e.id, e.payload #> '{data,object}'
+      from rows r
+      join unnest(p_events) e on e.id <> all (r.ids) and case
+        when e.type like '%.created' then r.object is null
+        else private.is_before(r.object, e.payload #> '{data,previous_attributes}')
+      end
+    )
+    select e.* into v_last
+    from rows r
+    join unnest(p_events) e on e.id = r.ids[cardinality(p_events)]
+    order by private.stripe_event_rank(e.type, e.payload #> '{data,object}') desc, e.id desc
     limit 1;
-    exit when not found;
-    v_last := v_next;
-    v_object := v_next.payload #> '{data,object}';
-    v_left := array_remove(v_left, v_next.id);
-  end loop;
-  if cardinality(v_left) = 0 then
-    return v_last;
+    if found then
+      return v_last;
+    end if;
   end if;
 
   select e.* into v_last
@@ -4802,18 +4856,19 @@ declare
   v_before jsonb;
 begin
   select * into v_latest from public.stripe_events e
-  where e.object_id = p_object_id
+  where e.object_id = p_object_id and e.status <> 'ignored'
   order by e.is_final desc, e.occurred_at desc
   limit 1;
   v_same_second := array(
     select e from public.stripe_events e
-    where e.object_id = p_object_id and e.is_final = v_latest.is_final and e.occurred_at = v_latest.occurred_at
+    where e.object_id = p_object_id and e.status <> 'ignored'
+      and e.is_final = v_latest.is_final and e.occurred_at = v_latest.occurred_at
   );
   if cardinality(v_same_second) <= 1 then
     return v_latest;
   end if;
   select e.payload #> '{data,object}' into v_before from public.stripe_events e
-  where e.object_id = p_object_id and not e.is_final and e.occurred_at < v_latest.occurred_at
+  where e.object_id = p_object_id and e.status <> 'ignored' and not e.is_final and e.occurred_at < v_latest.occurred_at
   order by e.occurred_at desc
   limit 1;
   return private.last_of_second(v_same_second, v_before);
@@ -5269,27 +5324,6 @@ begin
     )
   );
 end
-$$;
-
--- Name: mirrored_kind(public.stripe_events); Type: FUNCTION; Schema: private; Owner: -
-
-CREATE FUNCTION private.mirrored_kind(p_event public.stripe_events) RETURNS text
-    LANGUAGE sql IMMUTABLE
-    SET search_path TO ''
-    AS $$
-  select case
-    when p_event.object_id is null then null
-    when p_event.type in (
-      'customer.subscription.created', 'customer.subscription.updated', 'customer.subscription.deleted',
-      'customer.subscription.paused', 'customer.subscription.resumed', 'meterbase.subscription.reconciled'
-    ) then 'subscription'
-    when p_event.type in (
-      'invoice.finalized', 'invoice.updated', 'invoice.payment_failed', 'invoice.payment_action_required', 'invoice.paid',
-      'invoice.payment_succeeded', 'invoice.voided', 'invoice.marked_uncollectible'
-    ) then 'invoice'
-    when p_event.type in ('checkout.session.completed', 'checkout.session.expired') then 'checkout.session'
-    when p_event.type in ('customer.created', 'customer.updated', 'customer.deleted') then 'customer'
-  end
 $$;
 
 -- Name: model_cost(jsonb, bigint, numeric, numeric); Type: FUNCTION; Schema: private; Owner: -
@@ -7090,16 +7124,11 @@ $$;
 -- Name: stripe_event_rank(text, jsonb); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.stripe_event_rank(p_type text, p_object jsonb) RETURNS numeric[]
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
   select array[
-    array_position(array[
-      'meterbase.subscription.reconciled', 'customer.created', 'customer.subscription.created', 'invoice.finalized',
-      'customer.updated', 'customer.subscription.updated', 'customer.subscription.resumed', 'customer.subscription.paused',
-      'invoice.updated', 'invoice.payment_action_required', 'invoice.payment_failed', 'invoice.marked_uncollectible',
-      'invoice.voided', 'invoice.paid', 'invoice.payment_succeeded'
-    ], p_type),
+    (select m.rank from private.mirrored_events m where m.type = p_type),
     array_position(array[
       'draft', 'open', 'uncollectible', 'void', 'paid', 'incomplete', 'trialing', 'active', 'past_due', 'unpaid', 'paused',
       'incomplete_expired', 'canceled'
@@ -7868,14 +7897,14 @@ COMMENT ON FUNCTION public.begin_checkout(tenant_id uuid, price_id text, idempot
 
 -- Name: begin_stripe_recovery(); Type: FUNCTION; Schema: public; Owner: -
 
-CREATE FUNCTION public.begin_stripe_recovery() RETURNS timestamp with time zone
+CREATE FUNCTION public.begin_stripe_recovery() RETURNS SETOF public.stripe_recovery_start
     LANGUAGE sql STABLE
     SET search_path TO ''
     AS $$ select * from private.begin_stripe_recovery() $$;
 
 -- Name: FUNCTION begin_stripe_recovery(); Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON FUNCTION public.begin_stripe_recovery() IS 'From which time on Stripe''s events have to be listed and ingested to close every gap. Service role.';
+COMMENT ON FUNCTION public.begin_stripe_recovery() IS 'From which time on Stripe''s events, and of which types, have to be listed and ingested to close every gap. Service role.';
 
 -- Name: cancel_trial(uuid, text); Type: FUNCTION; Schema: public; Owner: -
 
@@ -8155,6 +8184,17 @@ CREATE FUNCTION public.get_credit_balance(tenant_id uuid, at timestamp with time
 -- Name: FUNCTION get_credit_balance(tenant_id uuid, at timestamp with time zone); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.get_credit_balance(tenant_id uuid, at timestamp with time zone) IS 'The credits a tenant has, had at a time, or will have left if nothing else happens (null: now, in the tenant''s time). Needs usage:read.';
+
+-- Name: get_invoices(uuid, integer, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_invoices(tenant_id uuid, max_rows integer DEFAULT 50, before_ts timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS SETOF public.invoices
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.get_invoices($1, $2, $3) $_$;
+
+-- Name: FUNCTION get_invoices(tenant_id uuid, max_rows integer, before_ts timestamp with time zone); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_invoices(tenant_id uuid, max_rows integer, before_ts timestamp with time zone) IS 'A tenant''s invoices, the newest first, made before a time. Needs billing:read.';
 
 -- Name: get_members(uuid); Type: FUNCTION; Schema: public; Owner: -
 
@@ -8776,6 +8816,18 @@ CREATE TABLE private.invite_tokens (
 
 COMMENT ON TABLE private.invite_tokens IS 'SHA-256 of the tokens of invites.';
 
+-- Name: mirrored_events; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.mirrored_events (
+    type text NOT NULL,
+    object text NOT NULL,
+    rank integer NOT NULL
+);
+
+-- Name: TABLE mirrored_events; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.mirrored_events IS 'The types of events that are applied, the object that each is about, and how late it is among those of one second.';
+
 -- Name: quota_counters; Type: TABLE; Schema: private; Owner: -
 
 CREATE TABLE private.quota_counters (
@@ -9075,43 +9127,6 @@ UNION ALL
 
 COMMENT ON VIEW public.entitlements IS 'The limit in force for each tenant and window: the plan''s, or the override in its place.';
 
--- Name: invoices; Type: TABLE; Schema: public; Owner: -
-
-CREATE TABLE public.invoices (
-    tenant_id uuid NOT NULL,
-    stripe_invoice_id text NOT NULL,
-    stripe_subscription_id text,
-    number text,
-    status text NOT NULL,
-    billing_reason text,
-    currency text NOT NULL,
-    total bigint NOT NULL,
-    amount_due bigint NOT NULL,
-    amount_paid bigint NOT NULL,
-    amount_remaining bigint NOT NULL,
-    attempt_count integer NOT NULL,
-    next_payment_attempt_at timestamp with time zone,
-    period_start timestamp with time zone NOT NULL,
-    period_end timestamp with time zone NOT NULL,
-    hosted_invoice_url text,
-    invoice_pdf text,
-    created_at timestamp with time zone NOT NULL,
-    paid_at timestamp with time zone,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL
-);
-
--- Name: TABLE invoices; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON TABLE public.invoices IS 'The invoices of a tenant, as Stripe told of them last. Amounts are in the smallest unit of the currency.';
-
--- Name: COLUMN invoices.status; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.invoices.status IS 'Stripe''s word: draft, open, paid, uncollectible, void.';
-
--- Name: COLUMN invoices.created_at; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.invoices.created_at IS 'In Stripe.';
-
 -- Name: metrics; Type: TABLE; Schema: public; Owner: -
 
 CREATE TABLE public.metrics (
@@ -9371,6 +9386,11 @@ ALTER TABLE ONLY private.invite_tokens
 
 ALTER TABLE ONLY private.metered_tables
     ADD CONSTRAINT metered_tables_pkey PRIMARY KEY (table_id, metric);
+
+-- Name: mirrored_events mirrored_events_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.mirrored_events
+    ADD CONSTRAINT mirrored_events_pkey PRIMARY KEY (type);
 
 -- Name: quota_counters quota_counters_pkey; Type: CONSTRAINT; Schema: private; Owner: -
 
@@ -10192,6 +10212,10 @@ ALTER TABLE private.credit_months ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE private.invite_tokens ENABLE ROW LEVEL SECURITY;
 
+-- Name: mirrored_events; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.mirrored_events ENABLE ROW LEVEL SECURITY;
+
 -- Name: stripe_event_counts; Type: ROW SECURITY; Schema: private; Owner: -
 
 ALTER TABLE private.stripe_event_counts ENABLE ROW LEVEL SECURITY;
@@ -10593,10 +10617,6 @@ REVOKE ALL ON FUNCTION private.book_expired_credits(p_tenant_id uuid, p_at times
 
 REVOKE ALL ON FUNCTION private.booking_time(p_tenant_id uuid) FROM PUBLIC;
 
--- Name: FUNCTION call_billing(p_path text); Type: ACL; Schema: private; Owner: -
-
-REVOKE ALL ON FUNCTION private.call_billing(p_path text) FROM PUBLIC;
-
 -- Name: FUNCTION call_function(p_path text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.call_function(p_path text) FROM PUBLIC;
@@ -10933,6 +10953,17 @@ REVOKE ALL ON FUNCTION private.get_credit_balance(p_tenant_id uuid, p_at timesta
 GRANT ALL ON FUNCTION private.get_credit_balance(p_tenant_id uuid, p_at timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION private.get_credit_balance(p_tenant_id uuid, p_at timestamp with time zone) TO service_role;
 
+-- Name: TABLE invoices; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.invoices TO authenticated;
+GRANT SELECT ON TABLE public.invoices TO service_role;
+
+-- Name: FUNCTION get_invoices(p_tenant_id uuid, p_max_rows integer, p_before timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_invoices(p_tenant_id uuid, p_max_rows integer, p_before timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_invoices(p_tenant_id uuid, p_max_rows integer, p_before timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION private.get_invoices(p_tenant_id uuid, p_max_rows integer, p_before timestamp with time zone) TO service_role;
+
 -- Name: FUNCTION get_members(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.get_members(p_tenant_id uuid) FROM PUBLIC;
@@ -11163,10 +11194,6 @@ REVOKE ALL ON FUNCTION private.metered_rows(p_meter private.metered_tables, p_re
 -- Name: FUNCTION metered_sums(p_meter private.metered_tables, p_added text, p_removed text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.metered_sums(p_meter private.metered_tables, p_added text, p_removed text) FROM PUBLIC;
-
--- Name: FUNCTION mirrored_kind(p_event public.stripe_events); Type: ACL; Schema: private; Owner: -
-
-REVOKE ALL ON FUNCTION private.mirrored_kind(p_event public.stripe_events) FROM PUBLIC;
 
 -- Name: FUNCTION model_cost(p_metadata jsonb, p_tokens bigint, p_input numeric, p_output numeric); Type: ACL; Schema: private; Owner: -
 
@@ -11816,6 +11843,12 @@ REVOKE ALL ON FUNCTION public.get_credit_balance(tenant_id uuid, at timestamp wi
 GRANT ALL ON FUNCTION public.get_credit_balance(tenant_id uuid, at timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION public.get_credit_balance(tenant_id uuid, at timestamp with time zone) TO service_role;
 
+-- Name: FUNCTION get_invoices(tenant_id uuid, max_rows integer, before_ts timestamp with time zone); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_invoices(tenant_id uuid, max_rows integer, before_ts timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_invoices(tenant_id uuid, max_rows integer, before_ts timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION public.get_invoices(tenant_id uuid, max_rows integer, before_ts timestamp with time zone) TO service_role;
+
 -- Name: FUNCTION get_members(tenant_id uuid); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.get_members(tenant_id uuid) FROM PUBLIC;
@@ -12092,11 +12125,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.plan_limits TO service_role;
 
 GRANT SELECT ON TABLE public.entitlements TO authenticated;
 GRANT SELECT ON TABLE public.entitlements TO service_role;
-
--- Name: TABLE invoices; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT ON TABLE public.invoices TO authenticated;
-GRANT SELECT ON TABLE public.invoices TO service_role;
 
 -- Name: TABLE metrics; Type: ACL; Schema: public; Owner: -
 

@@ -108,6 +108,81 @@ begin
 end
 $$;
 
+-- Where Vault is not to be had, what reads and writes its secrets; here they are as they come.
+do $$
+begin
+  if exists (select from pg_available_extensions where name = 'supabase_vault') or to_regnamespace('vault') is not null then
+    return;
+  end if;
+
+  create schema vault;
+
+  create table vault.secrets (
+    id uuid primary key default gen_random_uuid(),
+    name text unique,
+    description text not null default '',
+    secret text not null,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now()
+  );
+
+  create view vault.decrypted_secrets as select s.*, s.secret as decrypted_secret from vault.secrets s;
+
+  create function vault.create_secret(new_secret text, new_name text default null, new_description text default '')
+  returns uuid language sql as $fn$
+    insert into vault.secrets (secret, name, description) values ($1, $2, $3) returning id
+  $fn$;
+
+  create function vault.update_secret(
+    secret_id uuid, new_secret text default null, new_name text default null, new_description text default null
+  ) returns void language sql as $fn$
+    update vault.secrets
+    set secret = coalesce($2, secret), name = coalesce($3, name), description = coalesce($4, description), updated_at = now()
+    where id = $1
+  $fn$;
+end
+$$;
+
+-- Where pg_net is not to be had, its SQL surface. `scripts/stack/net.ts` sends the requests.
+do $$
+begin
+  if exists (select from pg_available_extensions where name = 'pg_net') or to_regnamespace('net') is not null then
+    return;
+  end if;
+
+  create schema net;
+
+  create table net.http_request_queue (
+    id bigint generated always as identity primary key,
+    method text not null,
+    url text not null,
+    headers jsonb not null,
+    body text,
+    timeout_milliseconds int not null
+  );
+
+  create table net._http_response (
+    id bigint,
+    status_code int,
+    content_type text,
+    headers jsonb,
+    content text,
+    timed_out bool,
+    error_msg text,
+    created timestamptz not null default now()
+  );
+
+  create function net.http_post(
+    url text, body jsonb default '{}', params jsonb default '{}', headers jsonb default '{"Content-Type": "application/json"}',
+    timeout_milliseconds int default 5000
+  ) returns bigint language sql as $fn$
+    insert into net.http_request_queue (method, url, headers, body, timeout_milliseconds)
+    values ('POST', $1, $4, $2::text, $5)
+    returning id
+  $fn$;
+end
+$$;
+
 -- Which schemas the API exposes; the Supabase advisors read it from here.
 do $$
 begin

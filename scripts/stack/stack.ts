@@ -1,15 +1,18 @@
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { proxy } from "hono/proxy";
+import postgres from "postgres";
 import { createApi } from "./api.ts";
 import { startCron } from "./cron.ts";
 import { type DatabaseOptions, startDatabase } from "./database.ts";
 import { startFunctions } from "./functions.ts";
+import { keepSecrets, startNet } from "./net.ts";
 import { startServer } from "./server.ts";
 import { DEFAULT_PORT, PUBLISHABLE_KEY, SECRET_KEY, SIGNING_JWK } from "./settings.ts";
 import { startCourier } from "./stand_ins/courier.ts";
 import { startMailbox } from "./stand_ins/mailbox.ts";
 import { startModel } from "./stand_ins/model.ts";
+import { type SellablePrice, startStripe } from "./stand_ins/stripe/index.ts";
 import { startWebhookSink } from "./stand_ins/webhook_sink.ts";
 
 export interface StackOptions extends DatabaseOptions {
@@ -26,6 +29,8 @@ export interface StackInfo {
   mailboxUrl: string;
   webhookSinkUrl: string;
   modelUrl: string;
+  stripeUrl: string;
+  stripeWebhookSecret: string;
 }
 
 export interface Stack {
@@ -67,7 +72,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 
     const { databaseUrl } = await keep(startDatabase(options));
     const api = await keep(createApi({ databaseUrl, siteUrl: gateway.url, smtpPort: mailbox.smtpPort }));
+    const stripe = await keep(startStripe({ prices: await sellablePrices(databaseUrl) }));
     await keep(startCron(databaseUrl));
+    await keep(startNet(databaseUrl));
     await keep(startCourier(databaseUrl, mailbox.smtpPort, gateway.url));
 
     log("starting the edge functions (Deno)");
@@ -81,11 +88,21 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
           OPENAI_BASE_URL: process.env.OPENAI_BASE_URL || `${model.url}/v1`,
           OPENAI_API_KEY: process.env.OPENAI_API_KEY || "local",
           CHAT_MODELS: process.env.CHAT_MODELS || "*",
+          STRIPE_SECRET_KEY: stripe.secretKey,
+          STRIPE_WEBHOOK_SECRET: stripe.webhookSecret,
+          STRIPE_API_URL: stripe.url,
+          BILLING_REDIRECT_URLS: `${gateway.url},http://127.0.0.1:3000`,
         },
         signal,
       ),
     );
     handle = gatewayRoutes(api.fetch, functions.url);
+    const functionsUrl = `${gateway.url}/functions/v1`;
+    stripe.deliverTo(`${functionsUrl}/stripe-webhook`);
+    await keepSecrets(databaseUrl, {
+      meterbase_functions_url: functionsUrl,
+      meterbase_secret_key: SECRET_KEY,
+    });
     return {
       info: {
         url: gateway.url,
@@ -95,12 +112,26 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         mailboxUrl: mailbox.url,
         webhookSinkUrl: webhookSink.url,
         modelUrl: model.url,
+        stripeUrl: stripe.url,
+        stripeWebhookSecret: stripe.webhookSecret,
       },
       stop,
     };
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+/** What the stand-in for Stripe has to sell: the prices that the database knows a Stripe price for. */
+async function sellablePrices(databaseUrl: string): Promise<SellablePrice[]> {
+  const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
+  try {
+    return await sql<SellablePrice[]>`
+      select stripe_price_id as id, product, unit_amount as "unitAmount", currency, "interval"
+      from public.plan_prices where stripe_price_id is not null`;
+  } finally {
+    await sql.end();
   }
 }
 

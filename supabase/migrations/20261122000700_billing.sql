@@ -399,6 +399,32 @@ comment on function public.get_subscription(uuid) is
 revoke all on function public.get_subscription(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.get_subscription(uuid) to authenticated, service_role;
 
+create function private.get_invoices(p_tenant_id uuid, p_max_rows int, p_before timestamptz) returns setof public.invoices
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  perform private.require_permission(p_tenant_id, 'billing:read');
+  perform private.tenant_now(p_tenant_id);
+  if p_max_rows is null or p_max_rows not between 1 and 1000 then
+    perform private.raise_error(400, 'invalid_max_rows', 'max_rows is 1 to 1000.');
+  end if;
+  return query
+    select * from public.invoices i
+    where i.tenant_id = p_tenant_id and i.created_at < coalesce(p_before, 'infinity')
+    order by i.created_at desc, i.stripe_invoice_id
+    limit p_max_rows;
+end
+$$;
+revoke all on function private.get_invoices(uuid, int, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function private.get_invoices(uuid, int, timestamptz) to authenticated, service_role;
+
+create function public.get_invoices(tenant_id uuid, max_rows int default 50, before_ts timestamptz default null)
+returns setof public.invoices
+language sql stable security invoker set search_path = '' as $$ select * from private.get_invoices($1, $2, $3) $$;
+comment on function public.get_invoices(uuid, int, timestamptz) is
+  'A tenant''s invoices, the newest first, made before a time. Needs billing:read.';
+revoke all on function public.get_invoices(uuid, int, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.get_invoices(uuid, int, timestamptz) to authenticated, service_role;
+
 create function private.get_billing_account(p_tenant_id uuid) returns public.billing_account
 language plpgsql stable security definer set search_path = '' as $$
 declare

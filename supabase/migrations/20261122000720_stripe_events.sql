@@ -35,6 +35,7 @@ create type public.billing_kpis as (
   checkout_sessions bigint, checkouts_completed bigint, checkout_conversion numeric, upgrades bigint,
   upgrade_latency_p50_seconds numeric, upgrade_latency_p95_seconds numeric, upgrade_latency_p99_seconds numeric
 );
+create type public.stripe_recovery_start as (since timestamptz, types text[]);
 create type public.subscription_difference as (
   stripe_subscription_id text, tenant_id uuid, field text, ours text, theirs text
 );
@@ -74,6 +75,36 @@ create index stripe_events_by_object on public.stripe_events (object_id, is_fina
 create index stripe_events_failed on public.stripe_events (next_attempt_at) where status = 'failed';
 create index stripe_events_by_age on public.stripe_events (received_at);
 create index stripe_events_by_tenant on public.stripe_events (tenant_id, occurred_at desc);
+
+create table private.mirrored_events (
+  type text primary key,
+  object text not null,
+  rank int not null
+);
+comment on table private.mirrored_events is
+  'The types of events that are applied, the object that each is about, and how late it is among those of one second.';
+alter table private.mirrored_events enable row level security;
+
+insert into private.mirrored_events (type, object, rank) values
+  ('meterbase.subscription.reconciled', 'subscription', 0),
+  ('customer.subscription.created', 'subscription', 1),
+  ('customer.subscription.updated', 'subscription', 2),
+  ('customer.subscription.resumed', 'subscription', 3),
+  ('customer.subscription.paused', 'subscription', 4),
+  ('customer.subscription.deleted', 'subscription', 5),
+  ('invoice.finalized', 'invoice', 1),
+  ('invoice.updated', 'invoice', 2),
+  ('invoice.payment_action_required', 'invoice', 3),
+  ('invoice.payment_failed', 'invoice', 4),
+  ('invoice.marked_uncollectible', 'invoice', 5),
+  ('invoice.voided', 'invoice', 6),
+  ('invoice.paid', 'invoice', 7),
+  ('invoice.payment_succeeded', 'invoice', 8),
+  ('checkout.session.expired', 'checkout.session', 1),
+  ('checkout.session.completed', 'checkout.session', 2),
+  ('customer.created', 'customer', 1),
+  ('customer.updated', 'customer', 2),
+  ('customer.deleted', 'customer', 3);
 
 create table private.stripe_objects (
   object_id text primary key,
@@ -130,25 +161,6 @@ language sql immutable set search_path = '' as $$
 $$;
 revoke all on function private.ends_object(text, jsonb) from public, anon, authenticated, service_role;
 
--- The kinds of objects that are mirrored; null for events that are stored and ignored.
-create function private.mirrored_kind(p_event public.stripe_events) returns text
-language sql immutable set search_path = '' as $$
-  select case
-    when p_event.object_id is null then null
-    when p_event.type in (
-      'customer.subscription.created', 'customer.subscription.updated', 'customer.subscription.deleted',
-      'customer.subscription.paused', 'customer.subscription.resumed', 'meterbase.subscription.reconciled'
-    ) then 'subscription'
-    when p_event.type in (
-      'invoice.finalized', 'invoice.updated', 'invoice.payment_failed', 'invoice.payment_action_required', 'invoice.paid',
-      'invoice.payment_succeeded', 'invoice.voided', 'invoice.marked_uncollectible'
-    ) then 'invoice'
-    when p_event.type in ('checkout.session.completed', 'checkout.session.expired') then 'checkout.session'
-    when p_event.type in ('customer.created', 'customer.updated', 'customer.deleted') then 'customer'
-  end
-$$;
-revoke all on function private.mirrored_kind(public.stripe_events) from public, anon, authenticated, service_role;
-
 -- The subscription that an object is, or belongs to; of an invoice in the shape of 2025 and in the older one.
 create function private.subscription_of(p_object jsonb) returns text
 language sql immutable set search_path = '' as $$
@@ -186,14 +198,9 @@ revoke all on function private.is_before(jsonb, jsonb) from public, anon, authen
 
 -- How far an event's object has come, where nothing else tells: kind of event, status, attempts, end of the period.
 create function private.stripe_event_rank(p_type text, p_object jsonb) returns numeric[]
-language sql immutable set search_path = '' as $$
+language sql stable security definer set search_path = '' as $$
   select array[
-    array_position(array[
-      'meterbase.subscription.reconciled', 'customer.created', 'customer.subscription.created', 'invoice.finalized',
-      'customer.updated', 'customer.subscription.updated', 'customer.subscription.resumed', 'customer.subscription.paused',
-      'invoice.updated', 'invoice.payment_action_required', 'invoice.payment_failed', 'invoice.marked_uncollectible',
-      'invoice.voided', 'invoice.paid', 'invoice.payment_succeeded'
-    ], p_type),
+    (select m.rank from private.mirrored_events m where m.type = p_type),
     array_position(array[
       'draft', 'open', 'uncollectible', 'void', 'paid', 'incomplete', 'trialing', 'active', 'past_due', 'unpaid', 'paused',
       'incomplete_expired', 'canceled'
@@ -206,7 +213,7 @@ revoke all on function private.stripe_event_rank(text, jsonb) from public, anon,
 
 -- The last of events of one object and second, by rules 3 and 4; p_before is the object as they found it, where that is known.
 create function private.last_of_second(p_events public.stripe_events[], p_before jsonb) returns public.stripe_events
-language plpgsql immutable set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' as $$
 declare
   v_last public.stripe_events;
 begin
@@ -625,7 +632,7 @@ revoke all on function private.apply_customer(public.stripe_events) from public,
 create function private.apply_stripe_event(p_event public.stripe_events) returns public.stripe_event_answer
 language plpgsql volatile security definer set search_path = '' as $$
 declare
-  v_kind text := private.mirrored_kind(p_event);
+  v_kind text := (select m.object from private.mirrored_events m where m.type = p_event.type);
   v_status public.stripe_event_status := 'ignored';
   v_mark private.stripe_objects;
   v_latest public.stripe_events;
@@ -633,7 +640,7 @@ declare
   v_reason text;
   v_error text;
 begin
-  if v_kind is not null then
+  if v_kind is not null and p_event.object_id is not null then
     begin
       v_mark := private.lock_stripe_object(p_event.object_id);
       v_latest := private.latest_stripe_event(p_event.object_id);
@@ -898,27 +905,30 @@ grant execute on function public.get_billing_kpis(timestamptz, timestamptz) to a
 
 -- Gaps and differences -----------------------------------------------------------------------------------------------
 
--- From when on Stripe's list of events has to be read: since it was read completely, with a margin for clocks; the first
--- time, since the last event that came, at most the 30 days that Stripe keeps them.
-create function private.begin_stripe_recovery() returns timestamptz
+-- Which of Stripe's events have to be listed: since its list was read completely, with a margin for clocks; the first time,
+-- since the last event that came, at most the 30 days that Stripe keeps them.
+create function private.begin_stripe_recovery() returns public.stripe_recovery_start
 language plpgsql stable security definer set search_path = '' as $$
 begin
-  return greatest(
-    coalesce(
-      (select r.recovered_until from private.stripe_recovery r),
-      (select max(e.occurred_at) from public.stripe_events e)
-    ) - interval '10 minutes',
-    now() - interval '30 days'
+  return row(
+    greatest(
+      coalesce(
+        (select r.recovered_until from private.stripe_recovery r),
+        (select max(e.occurred_at) from public.stripe_events e)
+      ) - interval '10 minutes',
+      now() - interval '30 days'
+    ),
+    array(select m.type from private.mirrored_events m where m.type not like 'meterbase.%' order by m.type)
   );
 end
 $$;
 revoke all on function private.begin_stripe_recovery() from public, anon, authenticated, service_role;
 grant execute on function private.begin_stripe_recovery() to service_role;
 
-create function public.begin_stripe_recovery() returns timestamptz
+create function public.begin_stripe_recovery() returns setof public.stripe_recovery_start
 language sql stable security invoker set search_path = '' as $$ select * from private.begin_stripe_recovery() $$;
 comment on function public.begin_stripe_recovery() is
-  'From which time on Stripe''s events have to be listed and ingested to close every gap. Service role.';
+  'From which time on Stripe''s events, and of which types, have to be listed and ingested to close every gap. Service role.';
 revoke all on function public.begin_stripe_recovery() from public, anon, authenticated, service_role;
 grant execute on function public.begin_stripe_recovery() to service_role;
 

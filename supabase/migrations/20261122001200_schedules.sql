@@ -11,8 +11,8 @@ begin
 end
 $$;
 
--- Calls an edge function of the project, with the URL and the secret key that the project keeps in Vault. Where it has
--- neither, nothing is called: the same can be had by calling the function from elsewhere.
+-- Calls an edge function, with the URL of the functions and the secret key that the project keeps in its Vault; where it
+-- has neither, nothing is called.
 create function private.call_function(p_path text) returns void
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -31,17 +31,6 @@ begin
 end
 $$;
 revoke all on function private.call_function(text) from public, anon, authenticated, service_role;
-
--- What of billing has to ask Stripe; not where nothing is sold.
-create function private.call_billing(p_path text) returns void
-language plpgsql volatile security definer set search_path = '' as $$
-begin
-  if exists (select from public.plan_prices p where p.stripe_price_id is not null) then
-    perform private.call_function('/billing' || p_path);
-  end if;
-end
-$$;
-revoke all on function private.call_billing(text) from public, anon, authenticated, service_role;
 
 -- pg_cron remembers every run and never forgets one.
 create function private.prune_cron_history() returns void
@@ -66,8 +55,8 @@ select cron.schedule('meterbase_expire_subscriptions', '* * * * *', 'select priv
 select cron.schedule('meterbase_settle_credits', '* * * * *', 'select private.settle_due_credits()');
 select cron.schedule('meterbase_retry_stripe_events', '* * * * *', 'select private.retry_stripe_events()');
 select cron.schedule('meterbase_cleanup_stripe_events', '45 3 * * *', 'select private.cleanup_old_stripe_events()');
-select cron.schedule('meterbase_recover_stripe_events', '*/10 * * * *', 'select private.call_billing(''/recover'')');
-select cron.schedule('meterbase_reconcile_subscriptions', '50 4 * * *', 'select private.call_billing(''/reconcile'')');
+select cron.schedule('meterbase_recover_stripe_events', '*/10 * * * *', 'select private.call_function(''/billing/recover'')');
+select cron.schedule('meterbase_reconcile_subscriptions', '50 4 * * *', 'select private.call_function(''/billing/reconcile'')');
 select cron.schedule('meterbase_snapshot_gauges', '55 * * * *', 'select private.snapshot_gauges()');
 select cron.schedule('meterbase_prune_usage_event_keys', '20 * * * *', 'select private.prune_usage_event_keys()');
 select cron.schedule('meterbase_cleanup_usage_events', '25 3 * * *', 'select private.cleanup_old_realtime_events()');

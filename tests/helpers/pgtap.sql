@@ -127,4 +127,60 @@ create function tests.random_events(p_count int) returns table (i int, event jso
     from generate_series(1, p_count) i
   ) as r
 $$;
+-- What Stripe tells, of the parts that are read, in the shape of 2025 (tests/helpers/stripe_events.ts has the older one too).
+-- A tenant's customer is cus_<tenant>, its subscription sub_<tenant>, and so on; prices are sold as price_<id>.
+create function tests.sell_prices() returns void language sql as $$
+  update public.plan_prices set stripe_price_id = 'price_' || id
+$$;
+-- Seconds since 1970, so long after the second in which the test began.
+create function tests.stripe_now(p_after interval default '0') returns bigint language sql stable as $$
+  select floor(extract(epoch from now()))::bigint + extract(epoch from p_after)::bigint
+$$;
+-- p_more replaces parts of the object.
+create function tests.stripe_subscription(
+  p_tenant text, p_price_id text default 'startup_monthly', p_status text default 'active', p_more jsonb default '{}'
+) returns jsonb language sql stable as $$
+  select jsonb_build_object(
+    'id', 'sub_' || p_tenant, 'object', 'subscription', 'customer', 'cus_' || p_tenant, 'status', p_status,
+    'created', tests.stripe_now(), 'cancel_at', null, 'cancel_at_period_end', false, 'canceled_at', null, 'ended_at', null,
+    'trial_end', null, 'metadata', jsonb_build_object('tenant_id', tests.tenant_id(p_tenant)),
+    'items', jsonb_build_object('data', jsonb_build_array(jsonb_build_object(
+      'id', 'si_' || p_tenant, 'price', jsonb_build_object('id', 'price_' || p_price_id),
+      'current_period_start', tests.stripe_now(), 'current_period_end', tests.stripe_now('30 days')
+    )))
+  ) || p_more
+$$;
+create function tests.stripe_invoice(
+  p_tenant text, p_status text default 'paid', p_attempts int default 1, p_more jsonb default '{}', p_total int default 4900
+) returns jsonb language sql stable as $$
+  select jsonb_build_object(
+    'id', 'in_' || p_tenant, 'object', 'invoice', 'customer', 'cus_' || p_tenant, 'status', p_status, 'number', 'N-' || p_tenant,
+    'billing_reason', 'subscription_cycle', 'currency', 'usd', 'total', p_total, 'amount_due', p_total,
+    'amount_paid', case p_status when 'paid' then p_total else 0 end,
+    'amount_remaining', case p_status when 'paid' then 0 else p_total end,
+    'attempt_count', p_attempts, 'next_payment_attempt', null, 'period_start', tests.stripe_now(),
+    'period_end', tests.stripe_now('30 days'), 'created', tests.stripe_now(),
+    'hosted_invoice_url', 'https://invoice.example/' || p_tenant, 'invoice_pdf', null,
+    'status_transitions', jsonb_build_object('paid_at', case p_status when 'paid' then tests.stripe_now('5 seconds') end),
+    'lines', '{"data": []}'::jsonb,
+    'parent', jsonb_build_object('subscription_details', jsonb_build_object(
+      'subscription', 'sub_' || p_tenant, 'metadata', jsonb_build_object('tenant_id', tests.tenant_id(p_tenant))
+    ))
+  ) || p_more
+$$;
+create function tests.stripe_event(
+  p_id text, p_type text, p_object jsonb, p_after interval default '0', p_previous jsonb default null
+) returns jsonb language sql stable as $$
+  select jsonb_build_object(
+    'id', p_id, 'object', 'event', 'type', p_type, 'created', tests.stripe_now(p_after), 'api_version', '2026-10-28.endive',
+    'data', jsonb_strip_nulls(jsonb_build_object('previous_attributes', p_previous)) || jsonb_build_object('object', p_object)
+  )
+$$;
+-- What becomes of it when it comes: its status and, where it fails, its reason.
+create function tests.ingest(
+  p_id text, p_type text, p_object jsonb, p_after interval default '0', p_previous jsonb default null
+) returns text language sql volatile as $$
+  select concat_ws(' ', a.status, split_part(a.error, ':', 1))
+  from public.ingest_stripe_event(tests.stripe_event(p_id, p_type, p_object, p_after, p_previous)) a
+$$;
 grant execute on all functions in schema tests to anon, authenticated, service_role;

@@ -5,10 +5,7 @@ import { ApiError } from "./http.ts";
 /** Calls a database function and returns what it answers; throws an ApiError when it refuses. */
 export type Rpc = (name: string, args: Record<string, unknown>) => Promise<unknown>;
 
-/**
- * The rows of a table that the caller may see and whose columns have these values, in the order of a column: ascending,
- * unless its name is followed by ` desc`.
- */
+/** The rows of a table that the caller may see and whose columns have these values, in the order of a column. */
 export type Rows = (table: string, match: Record<string, string>, order: string) => Promise<unknown>;
 
 export interface DataApi {
@@ -35,11 +32,8 @@ export function connect({ url, key, token, headers = {} }: Connection): DataApi 
   });
   return {
     rpc: async (name, args) => answerOf(await client.rpc(name, args)),
-    rows: async (table, match, order) => {
-      const [column = "", direction] = order.split(" ");
-      const ascending = direction !== "desc";
-      return answerOf(await client.from(table).select("*").match(match).order(column, { ascending }));
-    },
+    rows: async (table, match, order) =>
+      answerOf(await client.from(table).select("*").match(match).order(order)),
   };
 }
 

@@ -1,3 +1,4 @@
+import process from "node:process";
 import { z } from "zod";
 
 const keys = z
@@ -44,7 +45,7 @@ export type Project = z.infer<typeof ProjectEnv>;
 
 /** The environment, in which what is empty is not set. */
 export const readEnv = () =>
-  Object.fromEntries(Object.entries(Deno.env.toObject()).filter(([, value]) => value !== ""));
+  Object.fromEntries(Object.entries(process.env).filter(([, value]) => value !== ""));
 
 /** The model behind `chat`. */
 export const ChatEnv = z

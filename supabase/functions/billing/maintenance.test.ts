@@ -77,7 +77,7 @@ const listing = (total: number) => (request: StripeRequest) => {
 const recovery = (total: number, database: Setting["database"] = {}) =>
   run("/recover", {
     database: {
-      begin_stripe_recovery: "2026-03-01T11:50:00.5+00:00",
+      begin_stripe_recovery: [{ since: "2026-03-01T11:50:00.5+00:00", types: ["invoice.paid"] }],
       ingest_stripe_event: (args: Record<string, unknown>) => ingested(numberOf(args)),
       complete_stripe_recovery: null,
       ...database,
@@ -106,6 +106,7 @@ Deno.test("all events since the mark are ingested, oldest first, and the mark mo
   assert.deepEqual(requests[0]?.params, {
     "created[gte]": String(Date.parse("2026-03-01T11:50:00Z") / 1000),
     limit: "100",
+    "types[0]": "invoice.paid",
   });
 });
 
@@ -162,7 +163,7 @@ Deno.test("an event that the database refuses for good does not keep the later o
 
 Deno.test("a Stripe that cannot be read leaves the mark", async () => {
   const sent = await run("/recover", {
-    database: { begin_stripe_recovery: "2026-03-01T11:50:00+00:00" },
+    database: { begin_stripe_recovery: [{ since: "2026-03-01T11:50:00+00:00", types: [] }] },
     stripe: { [EVENTS]: stripeError(500, { type: "api_error", message: "Oops." }) },
   });
   await assertError(sent, 503, "stripe_unavailable");

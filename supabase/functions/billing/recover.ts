@@ -1,9 +1,12 @@
 import type Stripe from "stripe";
 import { z } from "zod";
+import { one } from "../_shared/database.ts";
 import { ApiError, log } from "../_shared/http.ts";
 import { type Ingested, ingestEvent } from "../_shared/stripe_events.ts";
 import type { MaintenanceDeps } from "./maintenance.ts";
 import type { Shop } from "./routes.ts";
+
+const Start = z.object({ since: z.iso.datetime({ offset: true }), types: z.array(z.string()) });
 
 export interface Recovery {
   /** ISO 8601, both: the time whose events were read. */
@@ -14,7 +17,7 @@ export interface Recovery {
 }
 
 /**
- * Takes in what webhooks did not bring: all that Stripe lists since it was last read completely, oldest first. Events that
+ * Takes in what webhooks did not bring: all events of use that Stripe lists since it was last read completely, oldest first. Events that
  * did come are duplicates. Whatever fails leaves the mark where it was, so that the next run begins there again.
  */
 export async function recover({
@@ -23,10 +26,11 @@ export async function recover({
   now,
 }: Pick<MaintenanceDeps, "service" | "now"> & { shop: Shop }): Promise<Recovery> {
   const until = now().toISOString();
-  const since = z.iso.datetime({ offset: true }).parse(await service("begin_stripe_recovery", {}));
+  const { since, types } = one(Start, await service("begin_stripe_recovery", {}));
   const events: Stripe.Event[] = [];
   const gte = Math.floor(new Date(since).getTime() / 1000);
-  for await (const event of shop.stripe.events.list({ created: { gte }, limit: 100 })) events.push(event);
+  for await (const event of shop.stripe.events.list({ created: { gte }, types, limit: 100 }))
+    events.push(event);
 
   const counts: Recovery["events"] = {};
   for (const event of events.reverse()) {

@@ -54,7 +54,7 @@ export function stateRoutes({ read, plain }: AddRoutes, nobody: DataApi): void {
     return Response.json({ tenant_id: tenantId, usage });
   });
   read("/invoices", async ({ caller, tenantId }) => {
-    const invoices = await caller.rows("invoices", { tenant_id: tenantId }, "created_at desc");
+    const invoices = await caller.rpc("get_invoices", { tenant_id: tenantId });
     return Response.json({ invoices });
   });
 }

@@ -31,6 +31,12 @@ select record_usage(tests.tenant_id('acme'), '[{"event_id": "a", "event_type": "
 select aggregate_usage_metrics();
 select set_custom_quota(tests.tenant_id('acme'), 'embeddings', 1);
 select consume_quota(tests.tenant_id('acme'), 'embeddings', 2);
+select tests.sell_prices();
+select tests.ingest('a', 'customer.subscription.created', tests.stripe_subscription('acme', 'enterprise_monthly'));
+select tests.ingest('b', 'invoice.paid', tests.stripe_invoice('acme'));
+select set_tenant_plan(tests.tenant_id('acme'), 'unlimited');
+select grant_credits(tests.tenant_id('acme'), 1, 'Sorry.');
+insert into public.checkout_sessions (tenant_id, price_id) values (tests.tenant_id('acme'), 'startup_monthly');
 select resolve_audit_event(event_id) from public.audit_events where tenant_id = tests.tenant_id('acme') limit 1;
 
 -- Which rows are acme's; of a catalogue, and of what is about users, all.
@@ -41,10 +47,12 @@ select c.relname::text as name, c.oid, c.relkind,
     when 'tenant_id' = any (a.columns) then format('tenant_id = %L', tests.tenant_id('acme'))
     else 'true'
   end as is_acmes,
-  a.columns, null::jsonb as sample, null::bigint as total
+  a.columns, a.writable, null::jsonb as sample, null::bigint as total
 from pg_class c
 cross join lateral (
-  select array_agg(attname::text order by attnum) as columns from pg_attribute
+  select array_agg(attname::text order by attnum) as columns,
+    array_agg(attname::text order by attnum) filter (where attidentity <> 'a') as writable -- nobody writes an identity
+  from pg_attribute
   where attrelid = c.oid and attnum > 0 and not attisdropped
 ) a
 where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
@@ -126,10 +134,10 @@ begin
   end if;
 
   select array_agg(c) into v_columns
-  from unnest(p_subject.columns) c where has_column_privilege(v_role, p_subject.oid, c, 'insert');
+  from unnest(p_subject.writable) c where has_column_privilege(v_role, p_subject.oid, c, 'insert');
   for v_columns, v_row in
     select c, r
-    from (values (p_subject.columns), (v_columns)) as cs (c),
+    from (values (p_subject.writable), (v_columns)) as cs (c),
       (values (p_subject.sample), (p_subject.sample || jsonb_build_object('user_id', tests.user_id(p_actor)))) as rs (r)
     where c is not null
   loop
@@ -141,7 +149,7 @@ begin
     end if;
   end loop;
 
-  foreach v_column in array p_subject.columns loop
+  foreach v_column in array p_subject.writable loop
     if v_cell !~ 'u' and coalesce(
       pg_temp.touched(p_actor, format('update %s set %I = %2$I%s', t, v_column, v_filter)),
       pg_temp.touched(p_actor, format('update %s set %I = null', t, v_column))

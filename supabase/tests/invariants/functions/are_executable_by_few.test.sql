@@ -23,34 +23,40 @@ select set_eq(
 select set_eq(
   $$ select proname::text from executables where nspname = 'private' and rolname = 'authenticated' $$,
   array[
-    'accept_invite', 'admits', 'cancel_trial', 'check_tenant_quota', 'clear_custom_quota', 'consume_quota',
-    'consume_quota_batch', 'consume_quota_batches', 'consume_quotas', 'count_request', 'create_api_key',
-    'create_tenant', 'erase_audit_personal_data', 'explain_decision', 'extend_reservation', 'extend_trial',
-    'generate_audit_report', 'get_audit_events', 'get_members', 'get_multi_tenant_stats', 'get_quota_checks',
-    'get_quota_status', 'get_rate_limit_usage', 'get_tenant_events', 'get_tenant_usage',
-    'get_tenants_exceeding_quota', 'get_today_usage', 'get_top_consumers', 'has_permission', 'invite_member',
-    'is_platform_admin', 'leave_tenant', 'log_audit_event', 'reactivate_user', 'recompute_usage_metrics',
-    'record_usage', 'reject_invite', 'release_reservation', 'remove_member', 'reserve_quota', 'reset_quota_counter',
-    'resolve_audit_event', 'revoke_api_key', 'revoke_invite', 'set_custom_quota', 'set_tenant_plan', 'set_test_clock',
-    'settle_reservation', 'settle_reservations', 'suspend_user', 'tenant_ids_with', 'transfer_ownership',
-    'update_member_role', 'verify_audit_chain'
+    'accept_invite', 'admits', 'begin_checkout', 'cancel_trial', 'check_plan_change', 'check_tenant_quota',
+    'clear_custom_quota', 'consume_quota', 'consume_quota_batch', 'consume_quota_batches', 'consume_quotas',
+    'count_request', 'create_api_key', 'create_tenant', 'debit_credits', 'erase_audit_personal_data',
+    'explain_decision', 'extend_reservation', 'extend_trial', 'generate_audit_report', 'get_audit_events',
+    'get_billing_account', 'get_billing_kpis', 'get_credit_balance', 'get_invoices', 'get_members',
+    'get_multi_tenant_stats', 'get_quota_checks', 'get_quota_status', 'get_rate_limit_usage', 'get_subscription',
+    'get_tenant_events', 'get_tenant_usage', 'get_tenants_exceeding_quota', 'get_today_usage', 'get_top_consumers',
+    'get_webhook_counts', 'grant_credits', 'has_permission', 'invite_member', 'is_platform_admin', 'leave_tenant',
+    'log_audit_event', 'reactivate_user', 'recompute_usage_metrics', 'record_checkout_session', 'record_usage',
+    'reject_invite', 'release_reservation', 'remove_member', 'replay_stripe_event', 'reserve_quota',
+    'reset_quota_counter', 'resolve_audit_event', 'revoke_api_key', 'revoke_invite', 'set_custom_quota',
+    'set_stripe_price', 'set_tenant_plan', 'set_test_clock', 'settle_reservation', 'settle_reservations',
+    'suspend_user', 'tenant_ids_with', 'transfer_ownership', 'update_member_role', 'verify_audit_chain'
   ],
   'a signed-in user executes what wrappers and policies call'
 );
 select set_eq(
   $$ select proname::text from executables where nspname = 'private' and rolname = 'service_role' $$,
   array[
-    'admits', 'aggregate_usage_metrics', 'authenticate_api_key', 'cancel_trial', 'check_tenant_quota',
-    'cleanup_old_audit_events', 'cleanup_old_realtime_events', 'clear_custom_quota', 'consume_quota',
-    'consume_quota_batch', 'consume_quota_batches', 'consume_quotas', 'count_request', 'create_api_key',
-    'create_tenant', 'erase_audit_personal_data', 'explain_decision', 'extend_reservation', 'extend_trial',
-    'generate_audit_report', 'get_audit_events', 'get_members', 'get_multi_tenant_stats', 'get_quota_checks',
-    'get_quota_status', 'get_rate_limit_usage', 'get_tenant_events', 'get_tenant_usage',
-    'get_tenants_exceeding_quota', 'get_today_usage', 'get_top_consumers', 'invite_member', 'log_audit_event',
-    'reactivate_user', 'recompute_usage_metrics', 'record_usage', 'release_reservation', 'remove_member',
-    'reserve_quota', 'reset_quota_counter', 'resolve_audit_event', 'revoke_api_key', 'revoke_invite',
-    'set_custom_quota', 'set_tenant_plan', 'set_test_clock', 'settle_reservation', 'settle_reservations',
-    'suspend_user', 'transfer_ownership', 'update_member_role', 'verify_audit_chain'
+    'admits', 'aggregate_usage_metrics', 'authenticate_api_key', 'begin_checkout', 'begin_stripe_recovery',
+    'cancel_trial', 'check_plan_change', 'check_tenant_quota', 'cleanup_old_audit_events',
+    'cleanup_old_realtime_events', 'clear_custom_quota', 'complete_stripe_recovery', 'consume_quota',
+    'consume_quota_batch', 'consume_quota_batches', 'consume_quotas', 'count_request', 'count_webhook_rejection',
+    'create_api_key', 'create_tenant', 'debit_credits', 'erase_audit_personal_data', 'explain_decision',
+    'extend_reservation', 'extend_trial', 'generate_audit_report', 'get_audit_events', 'get_billing_account',
+    'get_billing_kpis', 'get_credit_balance', 'get_invoices', 'get_members', 'get_multi_tenant_stats',
+    'get_quota_checks', 'get_quota_status', 'get_rate_limit_usage', 'get_subscription', 'get_tenant_events',
+    'get_tenant_usage', 'get_tenants_exceeding_quota', 'get_today_usage', 'get_top_consumers', 'get_webhook_counts',
+    'grant_credits', 'ingest_stripe_event', 'invite_member', 'log_audit_event', 'reactivate_user',
+    'recompute_usage_metrics', 'reconcile_subscriptions', 'record_checkout_session', 'record_usage',
+    'release_reservation', 'remove_member', 'replay_stripe_event', 'reserve_quota', 'reset_quota_counter',
+    'resolve_audit_event', 'revoke_api_key', 'revoke_invite', 'set_custom_quota', 'set_stripe_price',
+    'set_tenant_plan', 'set_test_clock', 'settle_reservation', 'settle_reservations', 'suspend_user',
+    'transfer_ownership', 'update_member_role', 'verify_audit_chain'
   ],
   'the service role executes what wrappers call'
 );

@@ -1,5 +1,5 @@
 begin;
-select plan(17);
+select plan(24);
 
 select tests.create_tenant('acme', 'trial');
 select record_usage(tests.tenant_id('acme'),
@@ -7,6 +7,8 @@ select record_usage(tests.tenant_id('acme'),
 select aggregate_usage_metrics();
 select record_usage(tests.tenant_id('acme'), '[{"event_id": "b", "event_type": "search"}]');
 select consume_quota(tests.tenant_id('acme'), 'tokens', 10001);
+select tests.sell_prices();
+select tests.ingest('a', 'customer.subscription.created', tests.stripe_subscription('acme'));
 create temp table calls as select * from unnest(array[
   'check_tenant_quota(tests.tenant_id(''acme''), ''tokens'')', 'get_quota_status(tests.tenant_id(''acme''))',
   'get_tenant_usage(tests.tenant_id(''acme''), ''-infinity'', ''infinity'')', 'get_today_usage(tests.tenant_id(''acme''))',
@@ -14,7 +16,10 @@ create temp table calls as select * from unnest(array[
   'get_tenants_exceeding_quota()', 'get_quota_checks(tests.tenant_id(''acme''))',
   'get_rate_limit_usage(tests.tenant_id(''acme''))', 'explain_decision((select id from public.quota_decisions))',
   'get_audit_events()', 'get_members(tests.tenant_id(''acme''))', 'verify_audit_chain(tests.tenant_id(''acme''))',
-  'generate_audit_report(tests.tenant_id(''acme''), ''2020-01-01'', ''2099-01-01'')'
+  'generate_audit_report(tests.tenant_id(''acme''), ''2020-01-01'', ''2099-01-01'')',
+  'get_subscription(tests.tenant_id(''acme''))', 'get_invoices(tests.tenant_id(''acme''))',
+  'get_billing_account(tests.tenant_id(''acme''))', 'check_plan_change(tests.tenant_id(''acme''), ''enterprise_monthly'')',
+  'get_webhook_counts()', 'get_billing_kpis(''-infinity'', ''infinity'')', 'get_credit_balance(tests.tenant_id(''acme''))'
 ]) call;
 
 select is_empty(

@@ -1,9 +1,10 @@
 begin;
-select plan(6);
+select plan(7);
 
 create temp view jobs as
-select j.jobname, j.schedule, j.active, (regexp_match(j.command, '^select private\.([a-z_]+)\(\)$'))[1] as function
+select j.jobname, j.schedule, j.active, c.match[1] as function, c.match[2] as argument
 from cron.job j
+cross join regexp_match(j.command, '^select private\.([a-z_]+)\((''/[a-z/]+'')?\)$') c (match)
 where j.jobname like 'meterbase\_%';
 
 select set_has(
@@ -20,9 +21,16 @@ select is_empty(
   $$ select jobname, function from jobs j
      where not exists (
        select from pg_proc p
-       where p.pronamespace = 'private'::regnamespace and p.proname = j.function and p.pronargs = p.pronargdefaults
+       where p.pronamespace = 'private'::regnamespace and p.proname = j.function
+         and num_nonnulls(j.argument) between p.pronargs - p.pronargdefaults and p.pronargs
      ) $$,
   'which exists'
+);
+select set_eq(
+  'select jobname::text, function, argument from jobs where argument is not null',
+  $$ values ('meterbase_recover_stripe_events', 'call_function', '''/billing/recover'''),
+       ('meterbase_reconcile_subscriptions', 'call_function', '''/billing/reconcile''') $$,
+  'none but those that call an edge function passes anything'
 );
 select is_empty('select jobname from jobs where not active', 'none is switched off');
 select is_empty(

@@ -21,12 +21,18 @@ insert into exempt values
   ('usage_event_types', 'says what metering.attach counts, which the catalogue of metrics is recorded for'),
   ('tenant_usage_realtime', 'usage is a record'),
   ('tenant_usage_metrics', 'computed from usage'),
-  ('tenant_metric_usage', 'computed from usage');
+  ('tenant_metric_usage', 'computed from usage'),
+  ('checkout_sessions', 'clicks are a record; what they lead to is recorded as the subscription'),
+  ('stripe_events', 'what Stripe told is a record, and its effects are recorded'),
+  ('invoices', 'Stripe''s own record, repeated; stripe_events has every version of it'),
+  ('payments', 'a record, and each is recorded as payment_succeeded or payment_failed'),
+  ('credit_ledger', 'append-only: a record itself');
 
 select set_has(
   'select name from tables where is_audited',
   $$ values ('tenants'), ('memberships'), ('tenant_invites'), ('api_keys'), ('role_permissions'), ('platform_admins'),
-       ('user_suspensions'), ('billing_plans'), ('plan_limits'), ('tenant_limits'), ('plan_prices'), ('metrics'), ('model_prices') $$,
+       ('user_suspensions'), ('billing_plans'), ('plan_limits'), ('tenant_limits'), ('plan_prices'), ('metrics'), ('model_prices'),
+       ('subscriptions') $$,
   'changes of access, of plans and of limits are recorded'
 );
 select is_empty(

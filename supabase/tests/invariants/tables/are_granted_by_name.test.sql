@@ -16,7 +16,7 @@ select set_eq(
   $$ select relname || ' ' || privilege from grants where rolname = 'anon' $$,
   array[
     'billing_plans select', 'metrics select', 'model_prices select', 'plan_limits select', 'plan_prices select',
-    'usage_event_types select'
+    'price_list select', 'usage_event_types select'
   ],
   'anon reads the catalogue, and writes nothing'
 );
@@ -40,9 +40,14 @@ select is_empty(
 select set_eq(
   $$ select relname || ' ' || privilege from grants
      where rolname = 'service_role'
-       and relname in ('audit_events', 'quota_decisions', 'role_permissions', 'tenant_usage_realtime') $$,
+       and relname in (
+         'audit_events', 'checkout_sessions', 'credit_ledger', 'invoices', 'payments', 'quota_decisions', 'role_permissions',
+         'stripe_events', 'subscriptions', 'tenant_usage_realtime'
+       ) $$,
   array[
-    'audit_events select', 'quota_decisions select', 'role_permissions select', 'tenant_usage_realtime select'
+    'audit_events select', 'checkout_sessions select', 'credit_ledger select', 'invoices select', 'payments select',
+    'quota_decisions select', 'role_permissions select', 'stripe_events select', 'subscriptions select',
+    'tenant_usage_realtime select'
   ],
   'the service role only reads what functions alone write'
 );

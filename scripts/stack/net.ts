@@ -1,0 +1,78 @@
+import postgres from "postgres";
+
+interface QueuedRequest {
+  id: string;
+  method: string;
+  url: string;
+  headers: Record<string, string>;
+  body: string | null;
+  timeout_milliseconds: number;
+}
+
+/**
+ * Sends what `net.http_post` queues where platform.sql stands in for pg_net, and keeps the answers in `net._http_response`.
+ * Like the extension it tries once. Does nothing where that is installed.
+ */
+export async function startNet(databaseUrl: string): Promise<{ stop(): Promise<void> }> {
+  const sql = postgres(databaseUrl, { max: 2, onnotice: () => {} });
+  const [standIn] = await sql`
+    select not exists (select from pg_extension where extname = 'pg_net')
+      and to_regclass('net.http_request_queue') is not null as present`;
+  if (!standIn?.present) return { stop: () => sql.end() };
+
+  async function send(request: QueuedRequest): Promise<void> {
+    const { id, method, url, headers, body, timeout_milliseconds } = request;
+    try {
+      const signal = AbortSignal.timeout(timeout_milliseconds);
+      const response = await fetch(url, { method, headers, body, signal });
+      const content = await response.text();
+      await sql`
+        insert into net._http_response (id, status_code, content_type, content, timed_out)
+        values (${id}, ${response.status}, ${response.headers.get("content-type")}, ${content}, false)`;
+    } catch (error) {
+      const isLate = error instanceof Error && error.name === "TimeoutError";
+      await sql`
+        insert into net._http_response (id, timed_out, error_msg) values (${id}, ${isLate}, ${String(error)})`;
+    }
+  }
+
+  let stopped = false;
+  const sending = new Set<Promise<void>>();
+  const running = (async () => {
+    while (!stopped) {
+      // A database that restarts, or is going away with the platform, is asked again.
+      const requests = await sql<QueuedRequest[]>`delete from net.http_request_queue returning *`.catch(
+        () => [],
+      );
+      for (const request of requests) {
+        const sent = send(request)
+          .catch(() => {})
+          .finally(() => sending.delete(sent));
+        sending.add(sent);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  })();
+  return {
+    stop: async () => {
+      stopped = true;
+      await running;
+      await Promise.race([Promise.all(sending), new Promise((resolve) => setTimeout(resolve, 1_000))]);
+      await sql.end({ timeout: 1 });
+    },
+  };
+}
+
+/** Keeps secrets in the Vault of a project, instead of those that have these names. */
+export async function keepSecrets(databaseUrl: string, secrets: Record<string, string>): Promise<void> {
+  const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
+  try {
+    for (const [name, secret] of Object.entries(secrets)) {
+      const [known] = await sql`select id from vault.secrets where name = ${name}`;
+      if (known) await sql`select vault.update_secret(${known.id}, ${secret})`;
+      else await sql`select vault.create_secret(${secret}, ${name})`;
+    }
+  } finally {
+    await sql.end();
+  }
+}
