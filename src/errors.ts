@@ -1,4 +1,5 @@
 import type { PostgrestError } from "@supabase/supabase-js";
+import { z } from "zod";
 
 /** Anything that Meterbase refuses or cannot do. A denied quota is no error: it is an answer with `allowed: false`. */
 export class MeterbaseError extends Error {
@@ -56,9 +57,34 @@ const CLASSES: Record<number, typeof MeterbaseError> = {
  * `code`; its `details` are our `hint`.
  */
 export function toMeterbaseError(error: PostgrestError, status: number): MeterbaseError {
+  const isReason = /^PT\d{3}$/.test(error.code ?? "") && error.hint;
+  const reason = { code: isReason ? error.hint : error.code, message: error.message, hint: error.details };
+  return errorOf(status, reason, error);
+}
+
+/** What an edge function answers when it refuses. */
+const Refusal = z.object({
+  error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }),
+});
+
+/** The error for a failed call of an edge function: what its answer says, or that no whole answer came. */
+export async function toFunctionError(
+  error: Error,
+  response: Pick<Response, "status" | "json"> | undefined,
+): Promise<MeterbaseError> {
+  const body = Refusal.safeParse(await response?.json().catch(() => undefined));
+  const reason = body.success ? body.data.error : { code: undefined, message: error.message };
+  return errorOf(response?.status ?? 0, reason, error);
+}
+
+function errorOf(
+  status: number,
+  { code, message, hint }: { code: string | undefined; message: string; hint?: string | undefined },
+  cause: unknown,
+): MeterbaseError {
   const unavailable = status === 0 || status >= 500;
   const Class = unavailable ? UnavailableError : (CLASSES[status] ?? MeterbaseError);
-  const isReason = /^PT\d{3}$/.test(error.code ?? "") && error.hint;
-  const code = isReason ? error.hint : error.code || (unavailable ? "unavailable" : "unknown");
-  return new Class(code, status, error.message, error.details || undefined, { cause: error });
+  return new Class(code || (unavailable ? "unavailable" : "unknown"), status, message, hint || undefined, {
+    cause,
+  });
 }

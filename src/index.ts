@@ -1,6 +1,8 @@
 import { ApiKeys } from "./api_keys.ts";
 import { Audit, type AuditOptions } from "./audit.ts";
+import { Billing } from "./billing.ts";
 import type { Client } from "./client.ts";
+import { Credits } from "./credits.ts";
 import { Quota, type QuotaOptions } from "./quota.ts";
 import { Team } from "./team.ts";
 import { Tenants } from "./tenants.ts";
@@ -14,6 +16,8 @@ export interface Meterbase {
   readonly tenants: Tenants;
   readonly team: Team;
   readonly apiKeys: ApiKeys;
+  readonly billing: Billing;
+  readonly credits: Credits;
   readonly audit: Audit;
 }
 
@@ -40,6 +44,8 @@ export function createMeterbase(client: Client, options: MeterbaseOptions = {}):
     tenants: new Tenants(client),
     team: new Team(client, audit),
     apiKeys: new ApiKeys(client),
+    billing: new Billing(client),
+    credits: new Credits(client),
     audit,
   };
 }
@@ -60,7 +66,9 @@ export {
 } from "./audit_event.ts";
 export * from "./audit_report.ts";
 export type { AuditBuilders, AuditDetails, AuditSource } from "./audit_table.ts";
+export * from "./billing.ts";
 export type { Client } from "./client.ts";
+export * from "./credits.ts";
 export type { Database } from "./database.types.ts";
 export type { DeliveryOptions, Journal, Pending } from "./delivery_buffer.ts";
 export * from "./errors.ts";

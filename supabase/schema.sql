@@ -1301,14 +1301,14 @@ declare
   v_facts jsonb;
 begin
   select * into v_old from public.subscriptions s where s.stripe_subscription_id = v_object ->> 'id';
-  -- Of several items the one with the greatest plan counts; what is not for a plan is an extra. Of a subscription that has
-  -- ended the price does not matter any more.
+  -- Of several items the one with the greatest plan counts; what is not for a plan is an extra. A subscription
+  -- that has ended keeps its price where that is not known any more.
   select i.item, p.id as price_id, p.plan_id, b.grace_days into v_sold
   from jsonb_array_elements(v_object #> '{items,data}') i (item)
   join public.plan_prices p
     on p.stripe_price_id = private.stripe_id(i.item -> 'price') or (p_event.is_final and p.id = v_old.price_id)
   join public.billing_plans b on b.id = p.plan_id
-  order by b.sort_order desc, p.id
+  order by p.stripe_price_id is not distinct from private.stripe_id(i.item -> 'price') desc, b.sort_order desc, p.id
   limit 1;
   if v_sold.price_id is null then
     perform private.raise_error(409, 'price_unknown', format(
@@ -4776,9 +4776,12 @@ begin
       union all
       select r.ids || e.id, e.payload #> '{data,object}'
       from rows r
-      join unnest(p_events) e on e.id <> all (r.ids) and case
+      cross join unnest(p_events) e
+      cross join lateral (select e.payload #> '{data,object}', e.payload #> '{data,previous_attributes}') as c (object, previous)
+      where e.id <> all (r.ids) and case
         when e.type like '%.created' then r.object is null
-        else private.is_before(r.object, e.payload #> '{data,previous_attributes}')
+        else private.is_before(r.object, c.previous)
+          and r.object - array(select jsonb_object_keys(c.previous)) = c.object - array(select jsonb_object_keys(c.previous))
       end
     )
     select e.* into v_last
@@ -4844,19 +4847,20 @@ begin
 end
 $$;
 
--- Name: latest_stripe_event(text); Type: FUNCTION; Schema: private; Owner: -
+-- Name: latest_stripe_event(text, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.latest_stripe_event(p_object_id text) RETURNS public.stripe_events
+CREATE FUNCTION private.latest_stripe_event(p_object_id text, p_before timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS public.stripe_events
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
 declare
   v_latest public.stripe_events;
   v_same_second public.stripe_events[];
-  v_before jsonb;
+  v_found public.stripe_events;
 begin
   select * into v_latest from public.stripe_events e
   where e.object_id = p_object_id and e.status <> 'ignored'
+    and (p_before is null or (not e.is_final and e.occurred_at < p_before))
   order by e.is_final desc, e.occurred_at desc
   limit 1;
   v_same_second := array(
@@ -4867,11 +4871,8 @@ begin
   if cardinality(v_same_second) <= 1 then
     return v_latest;
   end if;
-  select e.payload #> '{data,object}' into v_before from public.stripe_events e
-  where e.object_id = p_object_id and e.status <> 'ignored' and not e.is_final and e.occurred_at < v_latest.occurred_at
-  order by e.occurred_at desc
-  limit 1;
-  return private.last_of_second(v_same_second, v_before);
+  v_found := private.latest_stripe_event(p_object_id, v_latest.occurred_at);
+  return private.last_of_second(v_same_second, v_found.payload #> '{data,object}');
 end
 $$;
 
@@ -11120,9 +11121,9 @@ REVOKE ALL ON FUNCTION private.latency_bucket(p_latency double precision) FROM P
 
 REVOKE ALL ON FUNCTION private.latency_percentiles(p_sketch private.latency_sketch) FROM PUBLIC;
 
--- Name: FUNCTION latest_stripe_event(p_object_id text); Type: ACL; Schema: private; Owner: -
+-- Name: FUNCTION latest_stripe_event(p_object_id text, p_before timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
-REVOKE ALL ON FUNCTION private.latest_stripe_event(p_object_id text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION private.latest_stripe_event(p_object_id text, p_before timestamp with time zone) FROM PUBLIC;
 
 -- Name: FUNCTION leave_tenant(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
 

@@ -7,7 +7,7 @@
 --   2. Else a later `created` is later.
 --   3. Stripe's clock has seconds. Events of one second are put in a row by what they say of each other: an update's
 --      `previous_attributes` are what the event before it left. The row begins with the object as the event before that
---      second left it, or with its creation.
+--      second left it, or with its creation; what an update does not name it left as it was.
 --   4. Where they make no row, because one of them has not come yet: an event that another one follows is earlier; else
 --      by kind of event, how far its status has come, attempts to pay, end of the period, id.
 -- An event that is not the latest is `stale`. It may have been applied before a later one came.
@@ -224,9 +224,12 @@ begin
       union all
       select r.ids || e.id, e.payload #> '{data,object}'
       from rows r
-      join unnest(p_events) e on e.id <> all (r.ids) and case
+      cross join unnest(p_events) e
+      cross join lateral (select e.payload #> '{data,object}', e.payload #> '{data,previous_attributes}') as c (object, previous)
+      where e.id <> all (r.ids) and case
         when e.type like '%.created' then r.object is null
-        else private.is_before(r.object, e.payload #> '{data,previous_attributes}')
+        else private.is_before(r.object, c.previous)
+          and r.object - array(select jsonb_object_keys(c.previous)) = c.object - array(select jsonb_object_keys(c.previous))
       end
     )
     select e.* into v_last
@@ -258,16 +261,18 @@ end
 $$;
 revoke all on function private.last_of_second(public.stripe_events[], jsonb) from public, anon, authenticated, service_role;
 
--- The latest of the stored events of an object.
-create function private.latest_stripe_event(p_object_id text) returns public.stripe_events
+-- The latest of the stored events of an object, or of those before a time that do not end it.
+create function private.latest_stripe_event(p_object_id text, p_before timestamptz default null)
+returns public.stripe_events
 language plpgsql stable security definer set search_path = '' as $$
 declare
   v_latest public.stripe_events;
   v_same_second public.stripe_events[];
-  v_before jsonb;
+  v_found public.stripe_events;
 begin
   select * into v_latest from public.stripe_events e
   where e.object_id = p_object_id and e.status <> 'ignored'
+    and (p_before is null or (not e.is_final and e.occurred_at < p_before))
   order by e.is_final desc, e.occurred_at desc
   limit 1;
   v_same_second := array(
@@ -278,14 +283,11 @@ begin
   if cardinality(v_same_second) <= 1 then
     return v_latest;
   end if;
-  select e.payload #> '{data,object}' into v_before from public.stripe_events e
-  where e.object_id = p_object_id and e.status <> 'ignored' and not e.is_final and e.occurred_at < v_latest.occurred_at
-  order by e.occurred_at desc
-  limit 1;
-  return private.last_of_second(v_same_second, v_before);
+  v_found := private.latest_stripe_event(p_object_id, v_latest.occurred_at);
+  return private.last_of_second(v_same_second, v_found.payload #> '{data,object}');
 end
 $$;
-revoke all on function private.latest_stripe_event(text) from public, anon, authenticated, service_role;
+revoke all on function private.latest_stripe_event(text, timestamptz) from public, anon, authenticated, service_role;
 
 
 -- Whose it is --------------------------------------------------------------------------------------------------------
@@ -375,14 +377,14 @@ declare
   v_facts jsonb;
 begin
   select * into v_old from public.subscriptions s where s.stripe_subscription_id = v_object ->> 'id';
-  -- Of several items the one with the greatest plan counts; what is not for a plan is an extra. Of a subscription that has
-  -- ended the price does not matter any more.
+  -- Of several items the one with the greatest plan counts; what is not for a plan is an extra. A subscription
+  -- that has ended keeps its price where that is not known any more.
   select i.item, p.id as price_id, p.plan_id, b.grace_days into v_sold
   from jsonb_array_elements(v_object #> '{items,data}') i (item)
   join public.plan_prices p
     on p.stripe_price_id = private.stripe_id(i.item -> 'price') or (p_event.is_final and p.id = v_old.price_id)
   join public.billing_plans b on b.id = p.plan_id
-  order by b.sort_order desc, p.id
+  order by p.stripe_price_id is not distinct from private.stripe_id(i.item -> 'price') desc, b.sort_order desc, p.id
   limit 1;
   if v_sold.price_id is null then
     perform private.raise_error(409, 'price_unknown', format(

@@ -112,5 +112,5 @@ export const StripeEnv = z
 export type StripeSettings = z.infer<typeof StripeEnv>;
 
 /** Null where there is no key of Stripe: nothing is for sale then. */
-export const readStripeEnv = (env: Record<string, string>): StripeSettings | null =>
+export const readStripeEnv = (env: Record<string, string | undefined>): StripeSettings | null =>
   env.STRIPE_SECRET_KEY === undefined ? null : StripeEnv.parse(env);
