@@ -1,6 +1,6 @@
 import { createClient } from "@supabase/supabase-js";
 import { expect, test } from "vitest";
-import { Billing, type CancelOptions, type ChangePlanOptions } from "./billing.ts";
+import { Billing } from "./billing.ts";
 import type { Database } from "./database.types.ts";
 
 interface Sent {
@@ -19,7 +19,7 @@ function billingOver(answer: unknown, init: ResponseInit = {}) {
     const key = new Headers(options.headers).get("idempotency-key");
     sent.push({
       method: options.method ?? "GET",
-      path: [pathname.replace(/^\/(rest|functions)\/v1\//, ""), ...searchParams].join(" "),
+      path: [pathname.replace(/^\/(rest|functions)\/v1\//, ""), ...[...searchParams].flat()].join(" "),
       body,
       key,
     });
@@ -68,6 +68,7 @@ const changed = {
   currentPeriodEnd: "2027-02-01T00:00:00.000Z",
 };
 const changedPlan = { ...changed, planId: "pro", isPending: true, clientSecret: "pi_secret" };
+const PRORATIONS = ["always_invoice", "create_prorations", "none"] as const;
 const checkout = { id: "cs_1", url: "https://pay", expiresAt: "2027-01-02T00:00:00.000Z" };
 const kpis = {
   webhooks_received: 0,
@@ -130,7 +131,30 @@ test.each<[string, unknown, (billing: Billing) => Promise<unknown>, string]>([
   expect(sent).toEqual([{ method: "GET", path, body: undefined, key: null }]);
 });
 
-test.each<[string, unknown, (billing: Billing) => Promise<unknown>, Omit<Sent, "method">]>([
+type Order = [
+  name: string,
+  answer: unknown,
+  order: (billing: Billing) => Promise<unknown>,
+  expected: Omit<Sent, "method">,
+];
+const cancels = [{}, { atPeriodEnd: true }, { atPeriodEnd: false }].map(
+  (options): Order => [
+    `cancel ${JSON.stringify(options)}`,
+    changed,
+    (billing) => billing.cancel("t", { ...options, idempotencyKey: "k" }),
+    { path: "billing/cancel", body: { tenant_id: "t", ...options }, key: "k" },
+  ],
+);
+const changes = [{}, ...PRORATIONS.map((prorationBehavior) => ({ prorationBehavior }))].map(
+  (options): Order => [
+    `change of plan ${JSON.stringify(options)}`,
+    changedPlan,
+    (billing) => billing.changePlan("t", "pro", { ...options, idempotencyKey: "k" }),
+    { path: "billing/change-plan", body: { tenant_id: "t", newPlanId: "pro", ...options }, key: "k" },
+  ],
+);
+
+test.each<Order>([
   [
     "checkout",
     checkout,
@@ -159,39 +183,14 @@ test.each<[string, unknown, (billing: Billing) => Promise<unknown>, Omit<Sent, "
     (billing) => billing.subscribe("t", "pro", { idempotencyKey: "k" }),
     { path: "billing/create", body: { tenant_id: "t", planId: "pro" }, key: "k" },
   ],
-  ...(
-    [
-      [{}, {}],
-      [{ atPeriodEnd: true }, { atPeriodEnd: true }],
-      [{ atPeriodEnd: false }, { atPeriodEnd: false }],
-    ] satisfies [CancelOptions, object][]
-  ).map(
-    ([options, body]): [string, unknown, (billing: Billing) => Promise<unknown>, Omit<Sent, "method">] => [
-      `cancel ${JSON.stringify(options)}`,
-      changed,
-      (billing) => billing.cancel("t", { ...options, idempotencyKey: "k" }),
-      { path: "billing/cancel", body: { tenant_id: "t", ...body }, key: "k" },
-    ],
-  ),
   [
     "resume",
     { ...changed, currentPeriodEnd: null },
     (billing) => billing.resume("t", { idempotencyKey: "k" }),
     { path: "billing/resume", body: { tenant_id: "t" }, key: "k" },
   ],
-  ...([undefined, "always_invoice", "create_prorations", "none"] as const).map(
-    (prorationBehavior): [string, unknown, (billing: Billing) => Promise<unknown>, Omit<Sent, "method">] => [
-      `change of plan, ${prorationBehavior}`,
-      changedPlan,
-      (billing) =>
-        billing.changePlan("t", "pro", { prorationBehavior, idempotencyKey: "k" } as ChangePlanOptions),
-      {
-        path: "billing/change-plan",
-        body: { tenant_id: "t", newPlanId: "pro", ...(prorationBehavior && { prorationBehavior }) },
-        key: "k",
-      },
-    ],
-  ),
+  ...cancels,
+  ...changes,
 ])("%s is posted as the function reads it", async (_, answer, order, expected) => {
   const { billing, sent } = billingOver(answer);
   expect(await order(billing)).toEqual(answer);

@@ -8,7 +8,7 @@ function creditsOver(answer: unknown) {
   const sent: unknown[][] = [];
   const project = async (input: RequestInfo | URL, options: RequestInit = {}) => {
     const { pathname, searchParams } = new URL(String(input));
-    const path = [pathname.replace("/rest/v1/", ""), ...searchParams].join(" ");
+    const path = [pathname.replace("/rest/v1/", ""), ...[...searchParams].flat()].join(" ");
     sent.push([options.method, path, ...(options.body ? [JSON.parse(String(options.body))] : [])]);
     return Response.json(answer);
   };

@@ -1222,7 +1222,7 @@ CREATE FUNCTION private.apply_stripe_event(p_event public.stripe_events) RETURNS
     AS $$
 declare
   v_kind text := (select m.object from private.mirrored_events m where m.type = p_event.type);
-  v_status public.stripe_event_status := 'ignored';
+  v_status text := 'ignored';
   v_mark private.stripe_objects;
   v_latest public.stripe_events;
   v_applied private.applied_event;
@@ -1243,13 +1243,22 @@ begin
           when 'checkout.session' then private.apply_checkout_session(v_latest)
           when 'customer' then private.apply_customer(v_latest)
         end;
+        if v_applied.plan_id = v_applied.previous_plan_id then
+          v_applied.plan_id := null;
+          v_applied.previous_plan_id := null;
+        end if;
         update private.stripe_objects o
         set event_id = v_latest.id, is_final = v_latest.is_final, occurred_at = v_latest.occurred_at
         where o.object_id = p_event.object_id;
-        update public.stripe_events e set status = 'processed', last_error = null, next_attempt_at = null, applied_at = now()
-        where e.id = v_latest.id and e.id <> p_event.id and e.status <> 'processed';
+        update public.stripe_events e
+        set status = 'processed', last_error = null, next_attempt_at = null, applied_at = clock_timestamp(),
+          tenant_id = v_applied.tenant_id,
+          plan_id = coalesce(v_applied.plan_id, e.plan_id),
+          previous_plan_id = coalesce(v_applied.previous_plan_id, e.previous_plan_id)
+        where e.id = v_latest.id and (e.status <> 'processed' or v_applied.plan_id is not null);
       end if;
       if v_kind = 'invoice' then
+        perform private.record_payment(v_latest);
         perform private.record_payment(p_event);
       end if;
     exception when others then
@@ -1260,22 +1269,15 @@ begin
     end;
   end if;
   update public.stripe_events e
-  set status = v_status, attempts = e.attempts + 1, last_error = v_error,
+  set status = v_status::public.stripe_event_status, attempts = e.attempts + 1, last_error = v_error,
     tenant_id = coalesce(v_applied.tenant_id, e.tenant_id),
-    plan_id = case when v_applied.plan_id <> v_applied.previous_plan_id then v_applied.plan_id else e.plan_id end,
-    previous_plan_id =
-      case when v_applied.plan_id <> v_applied.previous_plan_id then v_applied.previous_plan_id else e.previous_plan_id end,
     applied_at = case when v_status in ('processed', 'stale') then clock_timestamp() end,
     next_attempt_at = case when v_status = 'failed' and e.attempts < 20 then
       now() + least(interval '1 minute' * 2 ^ e.attempts, interval '6 hours')
     end
   where e.id = p_event.id;
-  if v_applied.plan_id = v_applied.previous_plan_id then
-    v_applied.plan_id := null;
-    v_applied.previous_plan_id := null;
-  end if;
   return row(
-    p_event.id, p_event.type, v_status::text, v_applied.tenant_id, v_applied.plan_id, v_applied.previous_plan_id,
+    p_event.id, p_event.type, v_status, v_applied.tenant_id, v_applied.plan_id, v_applied.previous_plan_id,
     coalesce((
       select n.sort_order > o.sort_order from public.billing_plans n, public.billing_plans o
       where n.id = v_applied.plan_id and o.id = v_applied.previous_plan_id
@@ -1836,7 +1838,7 @@ begin
     greatest(
       coalesce(
         (select r.recovered_until from private.stripe_recovery r),
-        (select max(e.occurred_at) from public.stripe_events e)
+        (select least(max(e.occurred_at), now()) from public.stripe_events e where e.type not like 'meterbase.%')
       ) - interval '10 minutes',
       now() - interval '30 days'
     ),
@@ -3082,7 +3084,7 @@ begin
   v_account := private.lock_credit_account(p_tenant_id);
   v_entry := private.known_credit_entry(p_tenant_id, p_idempotency_key, 'debit', p_amount, p_reason);
   if v_entry.id is not null then
-    return row(true, p_amount, v_entry.balance, null, v_entry.id);
+    return row(true, p_amount, v_entry.balance, null::text, v_entry.id);
   end if;
 
   v_at := private.booking_time(p_tenant_id);
@@ -3091,7 +3093,7 @@ begin
     v_balance := private.settle_credits(p_tenant_id, v_at);
   end if;
   if v_balance < p_amount then
-    return row(false, p_amount, v_balance, 'insufficient_credits', null);
+    return row(false, p_amount, v_balance, 'insufficient_credits'::text, null::bigint);
   end if;
   select jsonb_object_agg(b.id, -least(b.remaining, p_amount - b.before)) into v_grants
   from (
@@ -3101,7 +3103,7 @@ begin
   ) b
   where b.before < p_amount;
   v_entry.id := private.book_credits(p_tenant_id, 'debit', v_grants, p_reason, v_at, p_idempotency_key);
-  return row(true, p_amount, v_balance - p_amount, null, v_entry.id);
+  return row(true, p_amount, v_balance - p_amount, null::text, v_entry.id);
 end
 $$;
 
@@ -3916,25 +3918,25 @@ begin
   perform private.require_platform_admin();
   select count(*) + coalesce(sum(e.duplicates), 0), count(*) filter (where e.status = 'failed')
   into v_kpis.webhooks_received, v_kpis.webhooks_failed
-  from public.stripe_events e where e.received_at >= p_from and e.received_at < p_to;
+  from public.stripe_events e
+  where e.received_at >= p_from and e.received_at < p_to and e.type not like 'meterbase.%';
   v_kpis.webhook_success_rate := round(1 - v_kpis.webhooks_failed::numeric / nullif(v_kpis.webhooks_received, 0), 4);
   select count(*), count(c.opened_at), count(c.completed_at)
   into v_kpis.checkout_clicks, v_kpis.checkout_sessions, v_kpis.checkouts_completed
   from public.checkout_sessions c where c.clicked_at >= p_from and c.clicked_at < p_to;
   v_kpis.checkout_conversion := round(v_kpis.checkouts_completed::numeric / nullif(v_kpis.checkout_clicks, 0), 4);
-  select count(*), round((p.latencies)[1]::numeric, 3), round((p.latencies)[2]::numeric, 3), round((p.latencies)[3]::numeric, 3)
+  select p.upgrades, round((p.latencies)[1]::numeric, 3), round((p.latencies)[2]::numeric, 3), round((p.latencies)[3]::numeric, 3)
   into v_kpis.upgrades, v_kpis.upgrade_latency_p50_seconds, v_kpis.upgrade_latency_p95_seconds,
     v_kpis.upgrade_latency_p99_seconds
   from (
-    select count(*), percentile_cont(array[0.5, 0.95, 0.99]) within group (
+    select count(*) as upgrades, percentile_cont(array[0.5, 0.95, 0.99]) within group (
       order by extract(epoch from e.applied_at - e.occurred_at)::float8
     ) as latencies
     from public.stripe_events e
     join public.billing_plans n on n.id = e.plan_id
     join public.billing_plans o on o.id = e.previous_plan_id
     where e.received_at >= p_from and e.received_at < p_to and n.sort_order > o.sort_order
-  ) p
-  group by p.latencies;
+  ) p;
   return v_kpis;
 end
 $$;
@@ -3946,10 +3948,11 @@ CREATE FUNCTION private.get_credit_balance(p_tenant_id uuid, p_at timestamp with
     SET search_path TO ''
     AS $$
 declare
-  v_now timestamptz := private.tenant_now(p_tenant_id);
+  v_now timestamptz;
   v_balance bigint;
 begin
   perform private.require_permission(p_tenant_id, 'usage:read');
+  v_now := private.tenant_now(p_tenant_id);
   select l.balance into v_balance
   from public.credit_ledger l
   where l.tenant_id = p_tenant_id and l.effective_at <= coalesce(p_at, 'infinity')
@@ -6029,8 +6032,7 @@ begin
   end if;
   -- Stripe may have told of its end before.
   update public.checkout_sessions c
-  set stripe_session_id = p_stripe_session_id, opened_at = now(), expires_at = p_expires_at,
-    status = case c.status when 'clicked' then 'open' else c.status end
+  set stripe_session_id = p_stripe_session_id, opened_at = now(), expires_at = p_expires_at, status = 'open'
   where c.id = p_checkout_id and c.stripe_session_id is null;
 end
 $$;
@@ -6151,14 +6153,14 @@ declare
   v_facts jsonb;
 begin
   select * into v_invoice from public.invoices i where i.stripe_invoice_id = p_event.object_id;
-  v_payment.status := case p_event.type when 'invoice.payment_failed' then 'failed' else 'succeeded' end;
-  v_payment.amount := v_object ->> case v_payment.status when 'failed' then 'amount_remaining' else 'amount_paid' end;
+  v_payment.status := case p_event.type when 'invoice.payment_failed' then 'failed' else 'succeeded' end::public.payment_status;
+  v_payment.amount := (v_object ->> case v_payment.status when 'failed' then 'amount_remaining' else 'amount_paid' end)::bigint;
   if p_event.type not in ('invoice.payment_failed', 'invoice.paid', 'invoice.payment_succeeded') or v_payment.amount = 0 then
     return;
   end if;
   v_payment.tenant_id := v_invoice.tenant_id;
   v_payment.stripe_invoice_id := v_invoice.stripe_invoice_id;
-  v_payment.attempt := coalesce(v_object ->> 'attempt_count', '0');
+  v_payment.attempt := coalesce((v_object ->> 'attempt_count')::int, 0);
   v_payment.stripe_payment_id := coalesce(
     private.stripe_id(v_object -> 'charge'), private.stripe_id(v_object -> 'payment_intent'),
     private.stripe_id(v_object #> '{payments,data,0,payment,charge}'),
@@ -12109,12 +12111,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.billing_plans TO service_role;
 
 GRANT SELECT ON TABLE public.checkout_sessions TO authenticated;
 GRANT SELECT ON TABLE public.checkout_sessions TO service_role;
-
--- Name: SEQUENCE credit_ledger_id_seq; Type: ACL; Schema: public; Owner: -
-
-GRANT ALL ON SEQUENCE public.credit_ledger_id_seq TO anon;
-GRANT ALL ON SEQUENCE public.credit_ledger_id_seq TO authenticated;
-GRANT ALL ON SEQUENCE public.credit_ledger_id_seq TO service_role;
 
 -- Name: TABLE plan_limits; Type: ACL; Schema: public; Owner: -
 

@@ -3,6 +3,8 @@ import { Argument, Command } from "commander";
 import postgres from "postgres";
 import { startDatabase } from "../stack/database.ts";
 import { benchAccess } from "./access.ts";
+import { benchBilling, type Database } from "./billing.ts";
+import { type Latency, renderLatency } from "./billing_latency.ts";
 import { type Comparison, render } from "./compare.ts";
 import { benchQuota } from "./quota.ts";
 import { benchRateLimiters } from "./rate_limiters.ts";
@@ -11,7 +13,7 @@ import { benchRollups } from "./usage_rollups.ts";
 
 const program = new Command("bench")
   .description("Measure side by side, in one run on one throwaway cluster whose commits wait for the disk.")
-  .addArgument(new Argument("[what]", "by default all").choices(["access", "quota", "usage"]))
+  .addArgument(new Argument("[what]", "by default all").choices(["access", "billing", "quota", "usage"]))
   .option("--events <millions>", "size of the large history of usage; the small one is a tenth", Number, 10)
   .option("--json", "print JSON instead of tables")
   .parse();
@@ -29,13 +31,22 @@ const connect = (url: string) => {
     });
   return postgres(url, { max: 1, onnotice: () => {}, socket } as postgres.Options<Record<string, never>>);
 };
-const comparisons: Comparison[] = [];
+const comparisons: (Comparison | Latency)[] = [];
 try {
   const measures = (part: string) => what === undefined || what === part;
   if (measures("access")) {
     const connections = Array.from({ length: 32 }, () => connect(databaseUrl));
     comparisons.push(...(await benchAccess(connections)));
     await Promise.all(connections.map((connection) => connection.end()));
+  }
+  if (measures("billing")) {
+    const urls = await copies(databaseUrl, ["billing", "few", "many"]);
+    const [billing, few, many] = [urls.billing, urls.few, urls.many].map((url) => ({
+      sql: connect(url),
+      url,
+    })) as [Database, Database, Database];
+    comparisons.push(...(await benchBilling({ billing, few, many })));
+    await Promise.all([billing, few, many].map(({ sql }) => sql.end()));
   }
   if (measures("quota")) {
     const sqls = Array.from({ length: 9 }, () => connect(databaseUrl));
@@ -62,7 +73,8 @@ try {
 } finally {
   await stop();
 }
-console.log(json ? JSON.stringify(comparisons) : comparisons.map(render).join("\n"));
+const table = (result: Comparison | Latency) => ("unit" in result ? render(result) : renderLatency(result));
+console.log(json ? JSON.stringify(comparisons) : comparisons.map(table).join("\n"));
 
 /** The urls of databases of those names, made as copies of this one. */
 async function copies<Name extends string>(url: string, names: Name[]): Promise<Record<Name, string>> {

@@ -136,5 +136,8 @@ create trigger forget_token before update of status on public.alert_notification
   for each row when (new.status in ('sent', 'dead')) execute function private.forget_token();
 
 create index alert_notifications_by_invite on public.alert_notifications ((payload ->> 'invite_id')) where kind = 'invite';
+-- Of one thing a mail leaves once, however often Stripe tells of it.
+create unique index alert_notifications_billing_once
+  on public.alert_notifications ((payload ->> 'key'), recipient) where kind = 'billing';
 create index alert_notifications_due on public.alert_notifications (next_attempt_at) where status in ('pending', 'failed');
 create index alert_notifications_by_tenant on public.alert_notifications (tenant_id, created_at desc);

@@ -163,11 +163,7 @@ create index payments_by_age on public.payments (occurred_at);
 
 -- Mails --------------------------------------------------------------------------------------------------------------
 
--- A tenant's mail about one thing leaves once, however often Stripe tells of it.
-create unique index alert_notifications_billing_once
-  on public.alert_notifications ((payload ->> 'key'), recipient) where kind = 'billing';
-
--- Puts a mail to each owner of a tenant into the outbox; p_key is what it is about.
+-- Puts a mail to each owner of a tenant into the outbox; p_key is what it is about, of which the owner hears once.
 create function private.send_billing_mail(p_tenant_id uuid, p_template text, p_key text, p_facts jsonb) returns void
 language plpgsql volatile security definer set search_path = '' as $$
 begin
@@ -551,8 +547,7 @@ begin
   end if;
   -- Stripe may have told of its end before.
   update public.checkout_sessions c
-  set stripe_session_id = p_stripe_session_id, opened_at = now(), expires_at = p_expires_at,
-    status = case c.status when 'clicked' then 'open' else c.status end
+  set stripe_session_id = p_stripe_session_id, opened_at = now(), expires_at = p_expires_at, status = 'open'
   where c.id = p_checkout_id and c.stripe_session_id is null;
 end
 $$;

@@ -43,6 +43,7 @@ comment on column public.credit_ledger.grants is 'How much of the amount is of w
 comment on column public.credit_ledger.effective_at is 'In the tenant''s time; never before that of an earlier entry of the tenant.';
 alter table public.credit_ledger enable row level security;
 revoke all on public.credit_ledger from anon, authenticated, service_role;
+revoke all on sequence public.credit_ledger_id_seq from anon, authenticated, service_role;
 grant select on public.credit_ledger to authenticated, service_role;
 create policy members_read_credit_ledger on public.credit_ledger for select to authenticated
   using (tenant_id = any (array(select private.tenant_ids_with('usage:read'))));
@@ -377,7 +378,7 @@ begin
   v_account := private.lock_credit_account(p_tenant_id);
   v_entry := private.known_credit_entry(p_tenant_id, p_idempotency_key, 'debit', p_amount, p_reason);
   if v_entry.id is not null then
-    return row(true, p_amount, v_entry.balance, null, v_entry.id);
+    return row(true, p_amount, v_entry.balance, null::text, v_entry.id);
   end if;
 
   v_at := private.booking_time(p_tenant_id);
@@ -386,7 +387,7 @@ begin
     v_balance := private.settle_credits(p_tenant_id, v_at);
   end if;
   if v_balance < p_amount then
-    return row(false, p_amount, v_balance, 'insufficient_credits', null);
+    return row(false, p_amount, v_balance, 'insufficient_credits'::text, null::bigint);
   end if;
   select jsonb_object_agg(b.id, -least(b.remaining, p_amount - b.before)) into v_grants
   from (
@@ -396,7 +397,7 @@ begin
   ) b
   where b.before < p_amount;
   v_entry.id := private.book_credits(p_tenant_id, 'debit', v_grants, p_reason, v_at, p_idempotency_key);
-  return row(true, p_amount, v_balance - p_amount, null, v_entry.id);
+  return row(true, p_amount, v_balance - p_amount, null::text, v_entry.id);
 end
 $$;
 revoke all on function private.debit_credits(uuid, bigint, text, text) from public, anon, authenticated, service_role;
@@ -413,10 +414,11 @@ grant execute on function public.debit_credits(uuid, bigint, text, text) to auth
 create function private.get_credit_balance(p_tenant_id uuid, p_at timestamptz) returns bigint
 language plpgsql stable security definer set search_path = '' as $$
 declare
-  v_now timestamptz := private.tenant_now(p_tenant_id);
+  v_now timestamptz;
   v_balance bigint;
 begin
   perform private.require_permission(p_tenant_id, 'usage:read');
+  v_now := private.tenant_now(p_tenant_id);
   select l.balance into v_balance
   from public.credit_ledger l
   where l.tenant_id = p_tenant_id and l.effective_at <= coalesce(p_at, 'infinity')

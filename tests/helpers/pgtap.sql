@@ -173,7 +173,8 @@ create function tests.stripe_event(
 ) returns jsonb language sql stable as $$
   select jsonb_build_object(
     'id', p_id, 'object', 'event', 'type', p_type, 'created', tests.stripe_now(p_after), 'api_version', '2026-10-28.endive',
-    'data', jsonb_strip_nulls(jsonb_build_object('previous_attributes', p_previous)) || jsonb_build_object('object', p_object)
+    'data', jsonb_build_object('object', p_object)
+      || case when p_previous is null then '{}' else jsonb_build_object('previous_attributes', p_previous) end
   )
 $$;
 -- What becomes of it when it comes: its status and, where it fails, its reason.

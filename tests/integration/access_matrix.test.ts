@@ -9,12 +9,15 @@ import { projectRoot } from "../../scripts/stack/migrate.ts";
 import { startServer } from "../../scripts/stack/server.ts";
 import { PUBLISHABLE_KEY, SECRET_KEY } from "../../scripts/stack/settings.ts";
 import { supabaseClient } from "../../scripts/supabase_client.ts";
+import { event, ingest, invoice, subscription } from "../helpers/stripe_events.ts";
 import { apiKeyClaims, clientWith, signToken } from "../helpers/tokens.ts";
 
 /** A table or view of `public`, and which of its rows are acme's; of what is not about tenants, all. */
 interface Subject {
   name: string;
   columns: string[];
+  /** Those that are no identity, which nobody writes. */
+  writable: string[];
   /** Those that each role may insert. */
   insertable: Record<string, string[]>;
   /** A column that tells acme's rows from others; null where all are meant. */
@@ -101,14 +104,14 @@ async function cell(subject: Subject, { client, role, id }: Actor): Promise<stri
 
   const rows = [sample, ...("user_id" in sample && id ? [{ ...sample, user_id: id }] : [])];
   for (const row of rows)
-    for (const names of [columns, subject.insertable[role] ?? []]) {
+    for (const names of [subject.writable, subject.insertable[role] ?? []]) {
       if (letters.includes("i") || names.length === 0) continue;
       const inserted = Object.fromEntries(names.map((column) => [column, row[column as keyof typeof row]]));
       if (await touched(table().insert(inserted))) letters += "i";
     }
 
   const which = key ?? anyColumn;
-  for (const column of columns) {
+  for (const column of subject.writable) {
     if (letters.includes("u")) break;
     const updated = table().update({ [column]: sample[column] });
     if (await touched(updated.eq(which, sample[which]))) letters += "u";
@@ -182,18 +185,44 @@ async function signEverybodyUp(): Promise<string> {
   await sql`select aggregate_usage_metrics()`;
   await sql`select set_custom_quota(${tenantId}, 'embeddings', 1)`;
   await sql`select consume_quota(${tenantId}, 'embeddings', 2)`;
+  await subscribe(tenantId);
+  await sql`select grant_credits(${tenantId}, 1, 'Sorry.')`;
+  await sql`insert into public.checkout_sessions (tenant_id, price_id) values (${tenantId}, 'startup_monthly')`;
   await sql`
     select resolve_audit_event(event_id) from public.audit_events where tenant_id = ${tenantId} limit 1`;
   return tenantId;
 }
 
+/** A subscription and a paid invoice, as Stripe tells of them; the plan stays one without limits. */
+async function subscribe(tenantId: string): Promise<void> {
+  await sql`select set_stripe_price('enterprise_monthly', 'price_enterprise_monthly')`;
+  const start = Math.floor(Date.now() / 1000);
+  const of = {
+    customer: "cus_acme",
+    tenantId,
+    price: "price_enterprise_monthly",
+    start,
+    end: start + 86_400,
+  };
+  const bought = subscription({ ...of, id: "sub_acme", status: "active" }, "2026-10-28.endive");
+  const lines = [{ ...of, id: "il_acme", amount: 14_900 }];
+  const paid = invoice(
+    { ...of, id: "in_acme", subscription: "sub_acme", status: "paid", attempts: 1, created: start, lines },
+    "2026-10-28.endive",
+  );
+  await ingest(sql, event("evt_a", "customer.subscription.created", start, bought));
+  await ingest(sql, event("evt_b", "invoice.paid", start, paid));
+  await sql`select set_tenant_plan(${tenantId}, 'unlimited')`;
+}
+
 async function describeSubjects(tenantId: string): Promise<void> {
   const found = await sql`
     select c.relname as name, array_agg(a.attname::text order by a.attnum) as columns,
+      array_agg(a.attname::text order by a.attnum) filter (where a.attidentity <> 'a') as writable,
       (
         select jsonb_object_agg(role, (
           select coalesce(jsonb_agg(i.attname), '[]') from pg_attribute i
-          where i.attrelid = c.oid and i.attnum > 0 and not i.attisdropped
+          where i.attrelid = c.oid and i.attnum > 0 and not i.attisdropped and i.attidentity <> 'a'
             and has_column_privilege(role, c.oid, i.attnum, 'insert')
         ))
         from unnest(array['anon', 'authenticated', 'service_role']) role
@@ -205,12 +234,12 @@ async function describeSubjects(tenantId: string): Promise<void> {
         select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
       )
     group by c.oid`;
-  for (const { name, columns, insertable } of found) {
+  for (const { name, columns, writable, insertable } of found) {
     const key = name === "tenants" ? "id" : columns.includes("tenant_id") ? "tenant_id" : null;
     const [row] = await sql`
       select count(*)::int as total, (array_agg(to_jsonb(r)))[1] as sample from public.${sql(name)} r
       where ${key ? sql`${sql(key)} = ${tenantId}` : sql`true`}`;
-    subjects.set(name, { name, columns, insertable, key, total: row?.total, sample: row?.sample });
+    subjects.set(name, { name, columns, writable, insertable, key, total: row?.total, sample: row?.sample });
   }
 }
 

@@ -1,5 +1,5 @@
 begin;
-select plan(15);
+select plan(17);
 
 select tests.create_tenant(t, 'free') from unnest(array['acme', 'globex', 'initech', 'hooli']) t;
 select tests.sell_prices();
@@ -49,6 +49,13 @@ select tests.ingest('j', 'customer.subscription.created', tests.stripe_subscript
 select is(pg_temp.state('hooli'), 'startup', 'a trial in Stripe ends the trial here');
 select tests.ingest('k', 'customer.subscription.updated', tests.stripe_subscription('hooli', p_status => 'paused'), '1 minute');
 select is(pg_temp.state('hooli'), 'free', 'and where nobody pays in the end the tenant is on free');
+select tests.ingest('l', 'customer.subscription.updated', tests.stripe_subscription('hooli'), '2 minutes');
+select set_tenant_plan(tests.tenant_id('hooli'), 'trial');
+select tests.ingest('m', 'customer.subscription.deleted', tests.stripe_subscription('hooli', p_status => 'canceled'), '3 minutes');
+select is(pg_temp.state('hooli'), 'free', 'even one that an operator put on trial beside it');
+select is(
+  (select event_type from public.audit_events where metadata ->> 'stripe_event_id' = 'm'), 'plan_changed', 'which is no upgrade of a trial'
+);
 
 select * from finish();
 rollback;

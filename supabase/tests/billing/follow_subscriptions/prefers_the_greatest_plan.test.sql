@@ -35,7 +35,7 @@ select is(
   '(startup,t)', 'another tenant keeps its own'
 );
 select is(
-  (select count(*) from public.audit_events where event_type = 'plan_changed' and tenant_id = tests.tenant_id('acme')), 7::bigint,
+  (select count(*) from public.audit_events where event_type = 'plan_changed' and tenant_id = tests.tenant_id('acme')), 6::bigint,
   'the plan changed as often as it had to'
 );
 

@@ -1,5 +1,5 @@
 begin;
-select plan(17);
+select plan(21);
 
 select tests.create_user('olga');
 select tests.create_tenant('acme', 'free');
@@ -40,6 +40,21 @@ select is(
   'processed', 'though what it says of the end may change'
 );
 select is((select number from public.invoices where stripe_invoice_id = 'in_2'), 'N-9', 'as it does here');
+
+-- An end that could not be applied yet is one.
+select is(
+  tests.ingest('e1', 'customer.subscription.deleted', tests.stripe_subscription(
+    'acme', p_status => 'canceled', p_more => '{"id": "sub_9", "customer": "cus_9", "metadata": {}}'
+  )), 'failed tenant_unknown', 'a deletion may wait for its tenant'
+);
+select is(
+  tests.ingest('e2', 'customer.subscription.updated', tests.stripe_subscription('acme', p_more => '{"id": "sub_9"}'), '1 hour'), 'failed tenant_unknown',
+  'and what comes later waits with it'
+);
+update public.stripe_events set next_attempt_at = now() where id = 'e2';
+update public.tenants set stripe_customer_id = 'cus_9';
+select is(private.retry_stripe_events(), 1, 'until it is known');
+select is((select status from public.subscriptions where stripe_subscription_id = 'sub_9'), 'canceled', 'then it has ended');
 
 -- 'incomplete_expired' is an end as well, and one that no event of a deletion tells of.
 select is(

@@ -1,5 +1,5 @@
 begin;
-select plan(25);
+select plan(32);
 
 select tests.create_tenant('acme', 'free');
 select tests.sell_prices();
@@ -83,6 +83,19 @@ select is(
 );
 select is((select cancel_at from public.subscriptions where stripe_subscription_id = 'six'), null, 'within a second');
 
+select tests.ingest('H0', 'customer.subscription.created', pg_temp.sub('sixteen', '{"cancel_at": 4000000000}'), '-1 minute');
+select tests.ingest('H2', 'customer.subscription.updated', pg_temp.sub('sixteen'), p_previous => '{"cancel_at": 4000000000}');
+select is(
+  tests.ingest('H1', 'customer.subscription.updated', pg_temp.sub('sixteen', '{"cancel_at": 4000000000}'), p_previous => '{"cancel_at": null}'), 'processed',
+  'or goes and comes'
+);
+-- What ends its object is later than all else of its second.
+select tests.ingest('I2', 'invoice.payment_failed', tests.stripe_invoice('acme', 'open', p_more => '{"id": "in_2"}'));
+select is(
+  tests.ingest('I1', 'invoice.updated', tests.stripe_invoice('acme', 'paid', p_more => '{"id": "in_2"}')), 'processed', 'an end is later than what its second tells besides'
+);
+select is((select status from public.invoices where stripe_invoice_id = 'in_2'), 'paid', 'so it counts');
+
 -- Where no row can be made of them: one is not there yet.
 select tests.ingest('7c', 'customer.subscription.created', pg_temp.sub('seven'), '-1 minute');
 select tests.ingest('7b', 'customer.subscription.updated', pg_temp.sub('seven', p_price_id => 'pro_monthly'), p_previous => '{"metadata": {"n": 5}}');
@@ -105,7 +118,7 @@ select is(
 );
 select tests.ingest('Ab', 'invoice.payment_failed', tests.stripe_invoice('acme', 'open', 1));
 select is(tests.ingest('Aa', 'invoice.payment_failed', tests.stripe_invoice('acme', 'open', 2)), 'processed', 'then the attempts to pay');
-select is((select attempt_count from public.invoices), 2, 'so the last attempt counts');
+select is((select attempt_count from public.invoices where stripe_invoice_id = 'in_acme'), 2, 'so the last attempt counts');
 select tests.ingest('Bb', 'customer.subscription.updated', pg_temp.sub('eleven'));
 select is(
   tests.ingest('Ba', 'customer.subscription.updated', jsonb_set(
@@ -113,11 +126,37 @@ select is(
   )), 'processed', 'then the end of the period, of an item'
 );
 select is(
-  tests.ingest('Bc', 'customer.subscription.updated', pg_temp.sub('eleven', jsonb_build_object('current_period_end', tests.stripe_now('59 days')))),
-  'stale', 'or of the subscription'
+  tests.ingest('Bc', 'customer.subscription.updated', pg_temp.sub('eleven', jsonb_build_object('current_period_end', tests.stripe_now('61 days')))),
+  'processed', 'or of the subscription'
 );
 select tests.ingest('Ca', 'customer.subscription.updated', pg_temp.sub('twelve'));
 select is(tests.ingest('Cb', 'customer.subscription.updated', pg_temp.sub('twelve')), 'processed', 'and at last the id');
+
+-- The creation is the first of a row: created, cancelled and kept within a second.
+select tests.ingest('E3', 'customer.subscription.created', pg_temp.sub('thirteen'));
+select tests.ingest('E2', 'customer.subscription.updated', pg_temp.leaves('thirteen'), p_previous => '{"cancel_at_period_end": false}');
+select is(
+  tests.ingest('E1', 'customer.subscription.updated', pg_temp.sub('thirteen'), p_previous => '{"cancel_at_period_end": true}'), 'processed',
+  'a row begins with the creation'
+);
+-- What an event does not say that it changed is as it was: twice something else, and then cancelled.
+select tests.ingest('F0', 'customer.subscription.created', pg_temp.sub('fourteen', '{"metadata": {"n": 1}}'), '-1 minute');
+select tests.ingest('F2', 'customer.subscription.updated', pg_temp.sub('fourteen', '{"metadata": {"n": 2}}'), p_previous => '{"metadata": {"n": 1}}');
+select tests.ingest('F3', 'customer.subscription.updated', pg_temp.sub('fourteen', '{"metadata": {"n": 1}}'), p_previous => '{"metadata": {"n": 2}}');
+select is(
+  tests.ingest('F1', 'customer.subscription.updated', pg_temp.leaves('fourteen') || '{"metadata": {"n": 1}}', p_previous => '{"cancel_at_period_end": false}'),
+  'processed', 'a row has no gap that its events say nothing of'
+);
+select is(pg_temp.is_leaving('fourteen'), true, 'so it leaves');
+-- Two that follow each other both ways are as late as a third that nothing follows.
+select tests.ingest('G1', 'customer.subscription.updated', pg_temp.leaves('fifteen') || '{"metadata": {"n": 2}}',
+  p_previous => '{"cancel_at_period_end": false, "metadata": {"n": 1}}');
+select tests.ingest('G2', 'customer.subscription.updated', pg_temp.sub('fifteen', '{"metadata": {"n": 1}}'),
+  p_previous => '{"cancel_at_period_end": true, "metadata": {"n": 2}}');
+select is(
+  tests.ingest('G3', 'customer.subscription.updated', pg_temp.sub('fifteen', '{"metadata": {"n": 9}}', 'trialing'), p_previous => '{"metadata": {"n": 8}}'),
+  'stale', 'of which the status tells'
+);
 
 -- More than seven make more rows than are tried.
 select tests.ingest('D0', 'customer.subscription.created', pg_temp.sub('many'), '-1 minute');

@@ -1,5 +1,5 @@
 begin;
-select plan(6);
+select plan(7);
 
 select tests.create_tenant('acme', 'free');
 select tests.sell_prices();
@@ -24,6 +24,9 @@ select is(tests.ingest('b', 'invoice.paid', '{"object": "invoice"}'), 'ignored',
 select is(
   tests.ingest('c', 'customer.subscription.created', tests.stripe_subscription('acme')), 'processed',
   'nor does it make an earlier event of its object stale'
+);
+select is(
+  tests.ingest('d', 'customer.subscription.updated', tests.stripe_subscription('acme', 'pro_monthly'), '1 hour'), 'processed', 'not even one of its second'
 );
 
 select * from finish();

@@ -1,5 +1,5 @@
 begin;
-select plan(16);
+select plan(17);
 
 select tests.create_tenant(t, 'free') from unnest(array['acme', 'globex']) t;
 update public.plan_prices set stripe_price_id = null;
@@ -58,6 +58,10 @@ select is(
 select results_eq(
   $$ select price_id, stripe_item_id from public.subscriptions where stripe_subscription_id = 'sub_3' $$,
   $$ values ('enterprise_monthly', 'si_enterprise_monthly') $$, 'the greatest plan counts'
+);
+select tests.ingest('g', 'customer.subscription.deleted', tests.stripe_subscription('globex', 'startup_monthly', 'canceled', '{"id": "sub_3"}'), '1 minute');
+select is(
+  (select price_id from public.subscriptions where stripe_subscription_id = 'sub_3'), 'startup_monthly', 'and where the end names a price that is known, that one'
 );
 
 select * from finish();

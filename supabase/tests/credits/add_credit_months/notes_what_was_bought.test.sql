@@ -27,7 +27,7 @@ select private.add_credit_months(tests.tenant_id('acme'), jsonb_build_object(
   'object', 'invoice', 'lines', jsonb_build_object('data', jsonb_build_array(pg_temp.line('single', 'price_startup_monthly', 4900)))
 ));
 select is_empty('table noted', 'nor an invoice of no subscription');
-select pg_temp.add();
+select pg_temp.add(variadic array[]::jsonb[]);
 select is_empty('table noted', 'nor one without lines');
 
 select pg_temp.add(

@@ -9,7 +9,7 @@ create function pg_temp.add(p_invoice jsonb, p_line jsonb) returns void language
   delete from private.credit_months;
   select private.add_credit_months(tests.tenant_id('acme'), '{"object": "invoice"}' || p_invoice || jsonb_build_object(
     'lines', jsonb_build_object('data', jsonb_build_array(
-      '{"id": "il_1", "amount": 4900, "period": {"start": 1901664000, "end": 1904256000}}' || p_line -- 2030-04-05 to 2030-05-05
+      '{"id": "il_1", "amount": 4900, "period": {"start": 1901577600, "end": 1904169600}}' || p_line -- 2030-04-05 to 2030-05-05
     ))
   ))
 $$;
@@ -32,7 +32,7 @@ select pg_temp.add(
 select results_eq('table noted', 'regular', 'with objects in the place of their ids');
 select pg_temp.add(
   '{"parent": {"subscription_details": {"subscription": "sub_1"}}}',
-  '{"pricing": {"price_details": {"price": "price_startup_monthly"}}, "amount": -1, "period": {"start": 1902960000, "end": 1904256000},
+  '{"pricing": {"price_details": {"price": "price_startup_monthly"}}, "amount": -1, "period": {"start": 1902873600, "end": 1904169600},
     "parent": {"subscription_item_details": {"subscription": "sub_2", "proration": true}}}'
 );
 select results_eq(
@@ -41,13 +41,13 @@ select results_eq(
 );
 select pg_temp.add(
   '{"parent": {"subscription_details": {"subscription": "sub_1"}}}',
-  '{"pricing": {"price_details": {"price": "price_startup_monthly"}}, "period": {"start": 1902960000, "end": 1904256000},
+  '{"pricing": {"price_details": {"price": "price_startup_monthly"}}, "period": {"start": 1902873600, "end": 1904169600},
     "parent": {"invoice_item_details": {"proration": true}}}'
 );
 select is((select round(credits, 6) from noted), 150.000000, 'a proration of an invoice item');
 select pg_temp.add(
   '{"subscription": "sub_1"}',
-  '{"price": {"id": "price_startup_monthly"}, "period": {"start": 1902960000, "end": 1904256000}, "proration": true}'
+  '{"price": {"id": "price_startup_monthly"}, "period": {"start": 1902873600, "end": 1904169600}, "proration": true}'
 );
 select is((select round(credits, 6) from noted), 150.000000, 'a proration as it was before');
 

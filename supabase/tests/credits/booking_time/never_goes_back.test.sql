@@ -7,9 +7,8 @@ select tests.set_clock('acme');
 select is(
   private.booking_time(tests.tenant_id('acme')) - tests.noon() between '0' and '5 minutes', true, 'an entry has the time of the tenant''s clock'
 );
-select cmp_ok(
-  private.booking_time(tests.tenant_id('acme')), '>', private.booking_time(tests.tenant_id('acme')) - interval '1 microsecond', 'as it passes'
-);
+create temp table booked as select private.booking_time(tests.tenant_id('acme')) as first;
+select cmp_ok(private.booking_time(tests.tenant_id('acme')), '>', (select first from booked), 'as it passes');
 insert into public.credit_ledger (tenant_id, kind, amount, balance, grants, reason, effective_at)
 select tests.tenant_id('acme'), 'grant', 1, 1, '{}', 'a', tests.noon() + a * interval '1 hour' from unnest(array[1, 3, 2]) a;
 select is(

@@ -1,5 +1,5 @@
 begin;
-select plan(9);
+select plan(10);
 
 create function pg_temp.months(
   p_start timestamptz, p_end timestamptz, p_interval public.price_interval, p_credits numeric default 300, p_is_proration boolean default false
@@ -47,6 +47,11 @@ select results_eq(
   $$ select min(month_start), max(month_end), count(*) from pg_temp.months('2028-02-29Z', '2029-02-28Z', 'year') $$,
   $$ values ('2028-02-28Z'::timestamptz, '2029-02-28Z'::timestamptz, 12::bigint) $$,
   'a year from 29 February is twelve months, not thirteen'
+);
+select is(
+  (select array[
+    (select count(*) from pg_temp.months('2030-03-09Z', '2031-03-10Z', 'year')), (select count(*) from pg_temp.months('2030-03-09Z', '2030-04-10Z', 'month'))
+  ]), array[12, 1]::bigint[], 'and what is a day longer has no month more'
 );
 select is_empty(
   $$ select * from pg_temp.months('2030-04-10Z', '2030-04-10Z', 'month') $$, 'a line of no time is none'

@@ -15,7 +15,7 @@ $$;
 create temp view entries as
 select kind::text, amount, balance, effective_at, expires_at from public.credit_ledger order by id;
 
-select pg_temp.month('c', '2030-05-03Z', 30, 0, 'sub_c');
+select pg_temp.month('c', '2030-04-03Z', 30, 1, 'sub_c'); -- granted first, good for longest
 select pg_temp.month('a', '2030-05-01Z', 10, 0, 'sub_a');
 select pg_temp.month('b', '2030-05-02Z', 20, 0, 'sub_b');
 select pg_temp.month('b2', '2030-05-02Z', 25, 0, 'sub_b2');
