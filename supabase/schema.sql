@@ -1838,7 +1838,11 @@ begin
     greatest(
       coalesce(
         (select r.recovered_until from private.stripe_recovery r),
-        (select least(max(e.occurred_at), now()) from public.stripe_events e where e.type not like 'meterbase.%')
+        (
+          select least(max(e.occurred_at), now()) from public.stripe_events e
+          where e.type not like 'meterbase.%'
+          having count(*) > 0
+        )
       ) - interval '10 minutes',
       now() - interval '30 days'
     ),
@@ -3080,7 +3084,6 @@ declare
 begin
   perform private.require_permission(p_tenant_id, 'usage:write');
   perform private.check_credit_request(p_amount, p_reason, p_idempotency_key);
-  perform private.tenant_now(p_tenant_id);
   v_account := private.lock_credit_account(p_tenant_id);
   v_entry := private.known_credit_entry(p_tenant_id, p_idempotency_key, 'debit', p_amount, p_reason);
   if v_entry.id is not null then
@@ -3960,7 +3963,8 @@ begin
   limit 1;
   return coalesce(v_balance, 0) - coalesce((
     select sum(g.remaining) from private.credit_grants g
-    where g.tenant_id = p_tenant_id and g.remaining > 0 and g.expires_at <= coalesce(p_at, v_now)
+    where g.tenant_id = p_tenant_id and g.remaining > 0
+      and g.expires_at <= coalesce(p_at, v_now) and g.expires_at < 'infinity'
   ), 0);
 end
 $$;
@@ -4399,7 +4403,6 @@ declare
   v_at timestamptz;
 begin
   perform private.require_platform_admin();
-  perform private.tenant_now(p_tenant_id);
   perform private.check_credit_request(p_amount, p_reason, p_idempotency_key);
   perform private.lock_credit_account(p_tenant_id);
   v_entry := private.known_credit_entry(p_tenant_id, p_idempotency_key, 'grant', p_amount, p_reason);
@@ -4986,6 +4989,10 @@ CREATE FUNCTION private.lock_credit_account(p_tenant_id uuid) RETURNS private.cr
 declare
   v_account private.credit_accounts;
 begin
+  perform from public.tenants t where t.id = p_tenant_id for key share;
+  if not found then
+    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
+  end if;
   select * into v_account from private.credit_accounts a where a.tenant_id = p_tenant_id for no key update;
   if not found then
     insert into private.credit_accounts (tenant_id) values (p_tenant_id) on conflict do nothing;
@@ -5084,7 +5091,7 @@ $$;
 CREATE FUNCTION private.lock_tenant_of(p_object jsonb) RETURNS public.tenants
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
-    AS $$
+    AS $_$
 declare
   v_customer_id text := private.customer_of(p_object);
   v_named text := coalesce(
@@ -5104,7 +5111,8 @@ begin
     union all
     select t.id, 2 from public.tenants t where t.stripe_customer_id = v_customer_id
     union all
-    select t.id, 3 from public.tenants t where t.id::text = lower(v_named)
+    select t.id, 3 from public.tenants t
+    where t.id = case when v_named ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then v_named::uuid end
   ) c
   join public.tenants t on t.id = c.id
   order by c.preference
@@ -5122,7 +5130,7 @@ begin
   end if;
   return v_tenant;
 end
-$$;
+$_$;
 
 -- Name: log_audit_event(uuid, text, text, text, text, jsonb, jsonb, text, public.audit_severity, public.audit_result, text, jsonb, jsonb, public.audit_actor, text, inet, text, text, uuid); Type: FUNCTION; Schema: private; Owner: -
 
@@ -6954,6 +6962,7 @@ $$;
 CREATE FUNCTION private.settle_credits(p_tenant_id uuid, p_at timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
+    SET "TimeZone" TO 'UTC'
     AS $$
 declare
   v_month record;
@@ -6985,8 +6994,10 @@ begin
     where g.tenant_id = p_tenant_id and g.stripe_subscription_id = v_month.stripe_subscription_id
       and g.month_end = v_month.month_end;
     v_change := greatest(greatest(v_month.credits, 0) - v_grant.granted, -v_grant.remaining);
-    if v_change > 0 and v_grant.expires_at <= p_at then
-      update private.credit_grants g set expires_at = p_at + interval '1 month' where g.id = v_grant.id
+    if v_month.expires_at > greatest(v_grant.expires_at, p_at) or (v_change > 0 and v_grant.expires_at <= p_at) then
+      update private.credit_grants g
+      set expires_at = case when v_month.expires_at > p_at then v_month.expires_at else p_at + interval '1 month' end
+      where g.id = v_grant.id
       returning * into v_grant;
     end if;
     if v_change <> 0 then
@@ -7026,6 +7037,7 @@ begin
     where a.due_at < 'infinity' and a.due_at <= now() + t.clock_offset
     order by a.tenant_id
     for no key update of a skip locked
+    for key share of t skip locked
   loop
     perform private.settle_credits(v_tenant_id, private.booking_time(v_tenant_id));
     v_settled := v_settled + 1;

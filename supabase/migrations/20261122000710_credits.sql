@@ -92,13 +92,17 @@ create index credit_months_by_end on private.credit_months (tenant_id, month_end
 
 -- Booking ------------------------------------------------------------------------------------------------------------
 
--- Locks a tenant's account, which is made at the first use. After it the tenant's time is read: that of whoever waited must
--- not be before the entry they waited for.
+-- Locks a tenant's account, which is made at the first use, after the tenant itself, so that who deletes the tenant waits
+-- here and not in a circle. PT404 for an unknown tenant.
 create function private.lock_credit_account(p_tenant_id uuid) returns private.credit_accounts
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_account private.credit_accounts;
 begin
+  perform from public.tenants t where t.id = p_tenant_id for key share;
+  if not found then
+    perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
+  end if;
   select * into v_account from private.credit_accounts a where a.tenant_id = p_tenant_id for no key update;
   if not found then
     insert into private.credit_accounts (tenant_id) values (p_tenant_id) on conflict do nothing;
@@ -109,7 +113,8 @@ end
 $$;
 revoke all on function private.lock_credit_account(uuid) from public, anon, authenticated, service_role;
 
--- The time of an entry: the tenant's, by the wall clock, and not before the entry before it.
+-- The time of an entry of a tenant whose account is locked: the tenant's, by the wall clock, since whoever waited for the
+-- lock has begun before, and not before the last entry.
 create function private.booking_time(p_tenant_id uuid) returns timestamptz
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -174,7 +179,7 @@ revoke all on function private.book_expired_credits(uuid, timestamptz) from publ
 -- Books for a tenant, whose account is locked, whatever is due at the time of booking: what has expired, and what the months that have
 -- begun differ from what they granted. Returns the balance.
 create function private.settle_credits(p_tenant_id uuid, p_at timestamptz) returns bigint
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = '' set timezone = 'UTC' as $$
 declare
   v_month record;
   v_grant private.credit_grants;
@@ -205,8 +210,10 @@ begin
     where g.tenant_id = p_tenant_id and g.stripe_subscription_id = v_month.stripe_subscription_id
       and g.month_end = v_month.month_end;
     v_change := greatest(greatest(v_month.credits, 0) - v_grant.granted, -v_grant.remaining);
-    if v_change > 0 and v_grant.expires_at <= p_at then
-      update private.credit_grants g set expires_at = p_at + interval '1 month' where g.id = v_grant.id
+    if v_month.expires_at > greatest(v_grant.expires_at, p_at) or (v_change > 0 and v_grant.expires_at <= p_at) then
+      update private.credit_grants g
+      set expires_at = case when v_month.expires_at > p_at then v_month.expires_at else p_at + interval '1 month' end
+      where g.id = v_grant.id
       returning * into v_grant;
     end if;
     if v_change <> 0 then
@@ -244,6 +251,7 @@ begin
     where a.due_at < 'infinity' and a.due_at <= now() + t.clock_offset
     order by a.tenant_id
     for no key update of a skip locked
+    for key share of t skip locked
   loop
     perform private.settle_credits(v_tenant_id, private.booking_time(v_tenant_id));
     v_settled := v_settled + 1;
@@ -288,7 +296,6 @@ declare
   v_at timestamptz;
 begin
   perform private.require_platform_admin();
-  perform private.tenant_now(p_tenant_id);
   perform private.check_credit_request(p_amount, p_reason, p_idempotency_key);
   perform private.lock_credit_account(p_tenant_id);
   v_entry := private.known_credit_entry(p_tenant_id, p_idempotency_key, 'grant', p_amount, p_reason);
@@ -374,7 +381,6 @@ declare
 begin
   perform private.require_permission(p_tenant_id, 'usage:write');
   perform private.check_credit_request(p_amount, p_reason, p_idempotency_key);
-  perform private.tenant_now(p_tenant_id);
   v_account := private.lock_credit_account(p_tenant_id);
   v_entry := private.known_credit_entry(p_tenant_id, p_idempotency_key, 'debit', p_amount, p_reason);
   if v_entry.id is not null then
@@ -426,7 +432,8 @@ begin
   limit 1;
   return coalesce(v_balance, 0) - coalesce((
     select sum(g.remaining) from private.credit_grants g
-    where g.tenant_id = p_tenant_id and g.remaining > 0 and g.expires_at <= coalesce(p_at, v_now)
+    where g.tenant_id = p_tenant_id and g.remaining > 0
+      and g.expires_at <= coalesce(p_at, v_now) and g.expires_at < 'infinity'
   ), 0);
 end
 $$;

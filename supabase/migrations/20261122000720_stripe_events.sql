@@ -327,7 +327,8 @@ begin
     union all
     select t.id, 2 from public.tenants t where t.stripe_customer_id = v_customer_id
     union all
-    select t.id, 3 from public.tenants t where t.id::text = lower(v_named)
+    select t.id, 3 from public.tenants t
+    where t.id = case when v_named ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then v_named::uuid end
   ) c
   join public.tenants t on t.id = c.id
   order by c.preference
@@ -918,7 +919,11 @@ begin
     greatest(
       coalesce(
         (select r.recovered_until from private.stripe_recovery r),
-        (select least(max(e.occurred_at), now()) from public.stripe_events e where e.type not like 'meterbase.%')
+        (
+          select least(max(e.occurred_at), now()) from public.stripe_events e
+          where e.type not like 'meterbase.%'
+          having count(*) > 0
+        )
       ) - interval '10 minutes',
       now() - interval '30 days'
     ),

@@ -169,6 +169,8 @@ describe("a running stack", () => {
     expect(starter.stdout()).toMatch(/^\{.*\}\n$/);
     expect(Object.keys(JSON.parse(starter.stdout())).sort()).toEqual(
       [
+        "stripeUrl",
+        "stripeWebhookSecret",
         "url",
         "publishableKey",
         "secretKey",

@@ -1,5 +1,5 @@
 begin;
-select plan(11);
+select plan(12);
 
 select tests.create_tenant('acme', 'free');
 select private.lock_credit_account(tests.tenant_id('acme'));
@@ -24,6 +24,9 @@ select results_eq(
 select pg_temp.month('more', '2030-04-01Z', 20);
 select is(pg_temp.settle('2030-04-25Z'), 320::bigint, 'another line of the month');
 select is((select expires_at from private.credit_grants), '2030-05-20 12:00Z', 'adds to it');
+select pg_temp.month('rolled', '2030-04-01Z', 30, 1);
+select pg_temp.settle('2030-04-26Z');
+select is((select expires_at from private.credit_grants), '2030-05-20 12:00Z', 'and none makes it expire earlier');
 select is(pg_temp.settle('2030-05-20 12:00Z'), 0::bigint, 'which expires then');
 
 select pg_temp.month('may', '2030-06-01Z', 300);
