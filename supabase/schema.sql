@@ -6985,15 +6985,12 @@ begin
     order by m.month_end, m.stripe_subscription_id
   loop
     insert into private.credit_grants (tenant_id, stripe_subscription_id, month_end, expires_at)
-    values (
-      p_tenant_id, v_month.stripe_subscription_id, v_month.month_end,
-      case when v_month.expires_at > p_at then v_month.expires_at else p_at + interval '1 month' end
-    )
+    values (p_tenant_id, v_month.stripe_subscription_id, v_month.month_end, v_month.expires_at)
     on conflict do nothing;
     select * into v_grant from private.credit_grants g
     where g.tenant_id = p_tenant_id and g.stripe_subscription_id = v_month.stripe_subscription_id
       and g.month_end = v_month.month_end;
-    v_change := greatest(greatest(v_month.credits, 0) - v_grant.granted, -v_grant.remaining);
+    v_change := greatest(v_month.credits - v_grant.granted, -v_grant.remaining);
     if v_month.expires_at > greatest(v_grant.expires_at, p_at) or (v_change > 0 and v_grant.expires_at <= p_at) then
       update private.credit_grants g
       set expires_at = case when v_month.expires_at > p_at then v_month.expires_at else p_at + interval '1 month' end

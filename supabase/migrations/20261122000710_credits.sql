@@ -11,7 +11,7 @@
 -- back is at most what is left of that month. Fractions are rounded, halves up.
 --
 -- A month's credits expire when it ends, or the plan's credit_rollover_months later; those that come after the month has
--- ended are good for a month. Months that ended over 35 days before are past: they grant nothing.
+-- ended are good for a month. Months that ended 35 days or more before are past: they grant nothing.
 --
 -- A debit takes from what expires first.
 
@@ -201,15 +201,12 @@ begin
     order by m.month_end, m.stripe_subscription_id
   loop
     insert into private.credit_grants (tenant_id, stripe_subscription_id, month_end, expires_at)
-    values (
-      p_tenant_id, v_month.stripe_subscription_id, v_month.month_end,
-      case when v_month.expires_at > p_at then v_month.expires_at else p_at + interval '1 month' end
-    )
+    values (p_tenant_id, v_month.stripe_subscription_id, v_month.month_end, v_month.expires_at)
     on conflict do nothing;
     select * into v_grant from private.credit_grants g
     where g.tenant_id = p_tenant_id and g.stripe_subscription_id = v_month.stripe_subscription_id
       and g.month_end = v_month.month_end;
-    v_change := greatest(greatest(v_month.credits, 0) - v_grant.granted, -v_grant.remaining);
+    v_change := greatest(v_month.credits - v_grant.granted, -v_grant.remaining);
     if v_month.expires_at > greatest(v_grant.expires_at, p_at) or (v_change > 0 and v_grant.expires_at <= p_at) then
       update private.credit_grants g
       set expires_at = case when v_month.expires_at > p_at then v_month.expires_at else p_at + interval '1 month' end

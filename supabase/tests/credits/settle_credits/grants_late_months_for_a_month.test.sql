@@ -35,7 +35,7 @@ select pg_temp.settle('2030-06-01Z');
 select pg_temp.month('may more', '2030-06-01Z', 50);
 select is(pg_temp.settle('2030-06-10Z'), 50::bigint, 'what comes of a month that has expired');
 select results_eq(
-  'select kind, amount, effective_at, expires_at from entries offset 5',
+  'select kind, amount, effective_at, expires_at from entries offset 6',
   $$ values ('grant', 50::bigint, '2030-06-10Z'::timestamptz, '2030-07-10Z'::timestamptz) $$, 'is good for a month as well'
 );
 select is(pg_temp.settle('2030-07-10Z'), 0::bigint, 'and no longer');
