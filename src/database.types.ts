@@ -1803,6 +1803,7 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      get_unknown_stripe_events: { Args: { event_ids: string[] }; Returns: string[] };
       get_webhook_counts: {
         Args: Record<PropertyKey, never>;
         Returns: Database["public"]["CompositeTypes"]["webhook_count"][];
@@ -1898,7 +1899,7 @@ export type Database = {
         };
       };
       reconcile_subscriptions: {
-        Args: { fetched_at: string; is_complete?: boolean; subscriptions: Json };
+        Args: { fetched_at: string; is_last?: boolean; subscriptions: Json };
         Returns: Database["public"]["CompositeTypes"]["subscription_difference"][];
         SetofOptions: {
           from: "*";
@@ -2245,6 +2246,7 @@ export type Database = {
         stripe_price_id: string | null;
         stripe_customer_id: string | null;
         customer_email: string | null;
+        open_session_ids: string[] | null;
       };
       created_api_key: {
         id: string | null;

@@ -333,7 +333,8 @@ CREATE TYPE public.checkout AS (
 	price_id text,
 	stripe_price_id text,
 	stripe_customer_id text,
-	customer_email text
+	customer_email text,
+	open_session_ids text[]
 );
 
 -- Name: checkout_status; Type: TYPE; Schema: public; Owner: -
@@ -733,9 +734,8 @@ begin
     coalesce(l.line #>> '{parent,subscription_item_details,subscription}', private.subscription_of(p_invoice)),
     m.credits, b.credit_rollover_months
   from jsonb_array_elements(p_invoice #> '{lines,data}') l (line)
-  join public.plan_prices p on p.stripe_price_id = coalesce(
-    private.stripe_id(l.line #> '{pricing,price_details,price}'), private.stripe_id(l.line -> 'price')
-  )
+  join private.stripe_prices k on k.stripe_price_id = private.price_of_line(l.line)
+  join public.plan_prices p on p.id = k.price_id
   join public.billing_plans b on b.id = p.plan_id
   cross join lateral private.months_of_line(
     private.stripe_time(l.line #>> '{period,start}'), private.stripe_time(l.line #>> '{period,end}'), p."interval",
@@ -1262,6 +1262,10 @@ begin
         perform private.record_payment(p_event);
       end if;
     exception when others then
+      -- Of two that waited for each other one begins anew: Stripe sends it again, the schedule comes again.
+      if sqlstate in ('40P01', '40001', '55P03') then
+        raise;
+      end if;
       get stacked diagnostics v_reason = pg_exception_hint, v_error = message_text;
       v_status := 'failed';
       v_applied := null;
@@ -1287,6 +1291,33 @@ begin
 end
 $$;
 
+-- Name: apply_stripe_price(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.apply_stripe_price() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_invoice record;
+begin
+  for v_invoice in
+    select distinct on (e.object_id) i.tenant_id, e.payload #> '{data,object}' as object
+    from public.stripe_events e
+    join public.invoices i on i.stripe_invoice_id = e.object_id
+    where e.payload #>> '{data,object,status}' = 'paid' and exists (
+      select from jsonb_array_elements(e.payload #> '{data,object,lines,data}') l (line)
+      where private.price_of_line(l.line) = new.stripe_price_id
+    )
+    order by e.object_id
+  loop
+    perform private.add_credit_months(v_invoice.tenant_id, v_invoice.object);
+    perform private.settle_tenant_credits(v_invoice.tenant_id);
+  end loop;
+  update public.stripe_events e set next_attempt_at = now() where e.status = 'failed' and e.last_error like 'price_unknown%';
+  return null;
+end
+$$;
+
 -- Name: apply_subscription(public.stripe_events); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.apply_subscription(p_event public.stripe_events) RETURNS private.applied_event
@@ -1307,10 +1338,10 @@ begin
   -- that has ended keeps its price where that is not known any more.
   select i.item, p.id as price_id, p.plan_id, b.grace_days into v_sold
   from jsonb_array_elements(v_object #> '{items,data}') i (item)
-  join public.plan_prices p
-    on p.stripe_price_id = private.stripe_id(i.item -> 'price') or (p_event.is_final and p.id = v_old.price_id)
+  left join private.stripe_prices k on k.stripe_price_id = private.stripe_id(i.item -> 'price')
+  join public.plan_prices p on p.id = coalesce(k.price_id, case when p_event.is_final then v_old.price_id end)
   join public.billing_plans b on b.id = p.plan_id
-  order by p.stripe_price_id is not distinct from private.stripe_id(i.item -> 'price') desc, b.sort_order desc, p.id
+  order by k.price_id is not null desc, b.sort_order desc, p.id
   limit 1;
   if v_sold.price_id is null then
     perform private.raise_error(409, 'price_unknown', format(
@@ -1331,8 +1362,10 @@ begin
   v_new.current_period_end := private.stripe_time(
     coalesce(v_sold.item ->> 'current_period_end', v_object ->> 'current_period_end')
   );
-  v_new.cancel_at_period_end := coalesce((v_object ->> 'cancel_at_period_end')::boolean, false);
   v_new.cancel_at := private.stripe_time(v_object ->> 'cancel_at');
+  -- Stripe says one and the same in two ways: by the flag, or by a date which is the period's end.
+  v_new.cancel_at_period_end := coalesce((v_object ->> 'cancel_at_period_end')::boolean, false)
+    or coalesce(v_new.cancel_at = v_new.current_period_end, false);
   v_new.canceled_at := private.stripe_time(v_object ->> 'canceled_at');
   v_new.ended_at := private.stripe_time(v_object ->> 'ended_at');
   v_new.trial_ends_at := private.stripe_time(v_object ->> 'trial_end');
@@ -1781,17 +1814,17 @@ begin
   if char_length(p_idempotency_key) not between 1 and 255 then
     perform private.raise_error(400, 'invalid_idempotency_key', 'An idempotency key has 1 to 255 characters.');
   end if;
+  if exists (
+    select from public.subscriptions s
+    where s.tenant_id = p_tenant_id and private.is_running(s, now() + v_tenant.clock_offset)
+  ) then
+    perform private.raise_error(409, 'already_subscribed', 'The tenant has a subscription: change its plan instead.');
+  end if;
   select * into v_click from public.checkout_sessions c
   where c.tenant_id = p_tenant_id and c.idempotency_key = p_idempotency_key;
   if found and v_click.price_id <> p_price_id then
     perform private.raise_error(409, 'idempotency_key_reused', 'The idempotency key was used for another price.');
   elsif not found then
-    if exists (
-      select from public.subscriptions s
-      where s.tenant_id = p_tenant_id and private.is_running(s, now() + v_tenant.clock_offset)
-    ) then
-      perform private.raise_error(409, 'already_subscribed', 'The tenant has a subscription: change its plan instead.');
-    end if;
     if (
       select count(*) >= 100 from public.checkout_sessions c
       where c.tenant_id = p_tenant_id and c.clicked_at > now() - interval '24 hours'
@@ -1807,7 +1840,12 @@ begin
   end if;
   return row(
     v_click.id, p_tenant_id, v_tenant.name, v_price.id, v_price.stripe_price_id, v_tenant.stripe_customer_id,
-    private.billing_email(p_tenant_id)
+    private.billing_email(p_tenant_id),
+    array(
+      select c.stripe_session_id from public.checkout_sessions c
+      where c.tenant_id = p_tenant_id and c.id <> v_click.id and c.status = 'open' and c.expires_at > now()
+      order by c.clicked_at
+    )
   );
 end
 $$;
@@ -1863,8 +1901,8 @@ begin
   select u.email into v_email
   from public.memberships m
   join auth.users u on u.id = m.user_id
-  where m.tenant_id = p_tenant_id and (m.role = 'owner' or m.user_id = auth.uid()) and u.email is not null
-  order by m.user_id = auth.uid() desc nulls last, m.created_at, m.user_id
+  where m.tenant_id = p_tenant_id and m.role = 'owner' and u.email is not null
+  order by m.created_at, m.user_id
   limit 1;
   return v_email;
 end
@@ -2137,6 +2175,10 @@ begin
   if v_account.stripe_subscription_id is null then
     perform private.raise_error(409, 'no_subscription', 'The tenant has no subscription that could be changed.');
   end if;
+  -- Stripe credits unused time that was never paid for, and would take the change for the payment.
+  if v_account.status not in ('active', 'trialing') then
+    perform private.raise_error(409, 'payment_due', 'The last invoice has to be paid first.');
+  end if;
   if v_account.price_id = p_price_id and not v_account.cancel_at_period_end then
     perform private.raise_error(409, 'price_unchanged', 'The subscription has this price already.');
   end if;
@@ -2274,7 +2316,8 @@ CREATE FUNCTION private.cleanup_old_stripe_events(p_keep interval DEFAULT '90 da
 declare
   v_deleted int;
 begin
-  delete from public.stripe_events e where e.received_at < now() - p_keep and e.status <> 'failed';
+  delete from public.stripe_events e
+  where e.received_at < now() - p_keep and (e.status <> 'failed' or e.next_attempt_at is null);
   get diagnostics v_deleted = row_count;
   return v_deleted;
 end
@@ -3742,16 +3785,20 @@ begin
   else
     return p_tenant;
   end if;
-  if v_plan_id = p_tenant.plan_id then
-    return p_tenant;
+  if v_plan_id <> p_tenant.plan_id then
+    p_tenant := private.change_plan(
+      p_tenant, v_plan_id,
+      case when p_tenant.trial_ends_at is null or v_plan_id = 'free' then 'plan_changed' else 'trial_upgraded' end,
+      p_cause || jsonb_build_object(
+        'stripe_subscription_id', coalesce(v_best.stripe_subscription_id, v_current.stripe_subscription_id)
+      )
+    );
   end if;
-  return private.change_plan(
-    p_tenant, v_plan_id,
-    case when p_tenant.trial_ends_at is null or v_plan_id = 'free' then 'plan_changed' else 'trial_upgraded' end,
-    p_cause || jsonb_build_object(
-      'stripe_subscription_id', coalesce(v_best.stripe_subscription_id, v_current.stripe_subscription_id)
-    )
-  );
+  -- What is paid for is no trial, also of a plan that has one.
+  if v_best.price_id is not null and p_tenant.trial_ends_at is not null then
+    update public.tenants t set trial_ends_at = null where t.id = p_tenant.id returning * into p_tenant;
+  end if;
+  return p_tenant;
 end
 $$;
 
@@ -4321,6 +4368,20 @@ begin
 end
 $$;
 
+-- Name: get_unknown_stripe_events(text[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_unknown_stripe_events(p_event_ids text[]) RETURNS SETOF text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return query
+    select u.id from unnest(p_event_ids) with ordinality u (id, ordinal)
+    where not exists (select from public.stripe_events e where e.id = u.id)
+    order by u.ordinal;
+end
+$$;
+
 -- Name: get_webhook_counts(); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.get_webhook_counts() RETURNS SETOF public.webhook_count
@@ -4748,6 +4809,22 @@ begin
 end
 $$;
 
+-- Name: keep_while_running(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.keep_while_running() RETURNS trigger
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if exists (
+    select from public.subscriptions s where s.tenant_id = old.id and private.is_running(s, now() + old.clock_offset)
+  ) then
+    perform private.raise_error(409, 'subscription_running', 'Cancel the subscription first: Stripe would go on to charge for it.');
+  end if;
+  return old;
+end
+$$;
+
 -- Name: known_credit_entry(uuid, text, public.credit_entry_kind, bigint, text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.known_credit_entry(p_tenant_id uuid, p_idempotency_key text, p_kind public.credit_entry_kind, p_amount bigint, p_reason text) RETURNS public.credit_ledger
@@ -5067,6 +5144,18 @@ begin
 end
 $$;
 
+-- Name: lock_stripe_objects(text[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.lock_stripe_objects(p_object_ids text[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.lock_stripe_object(o.id)
+  from (select id from unnest(p_object_ids) id where id is not null group by id order by id like 'cus_%', id) o;
+end
+$$;
+
 -- Name: lock_tenant(uuid, text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.lock_tenant(p_tenant_id uuid, p_permission text) RETURNS public.tenants
@@ -5096,7 +5185,7 @@ declare
   v_customer_id text := private.customer_of(p_object);
   v_named text := coalesce(
     p_object #>> '{metadata,tenant_id}', p_object #>> '{parent,subscription_details,metadata,tenant_id}',
-    p_object #>> '{subscription_details,metadata,tenant_id}', p_object ->> 'client_reference_id'
+    p_object #>> '{subscription_details,metadata,tenant_id}'
   );
   v_mark private.stripe_objects;
   v_tenant public.tenants;
@@ -5125,8 +5214,13 @@ begin
   select * into v_tenant from public.tenants t where t.id = v_tenant.id for no key update;
   if v_tenant.stripe_customer_id is null and v_customer_id is not null and not v_mark.is_final then
     update public.tenants t set stripe_customer_id = v_customer_id where t.id = v_tenant.id returning * into v_tenant;
+    -- Those that somebody tries just now need no other attempt, and who waited for them could wait in a circle.
     update public.stripe_events e set next_attempt_at = now()
-    where e.status = 'failed' and private.customer_of(e.payload #> '{data,object}') = v_customer_id;
+    where e.id in (
+      select f.id from public.stripe_events f
+      where f.status = 'failed' and private.customer_of(f.payload #> '{data,object}') = v_customer_id
+      for update skip locked
+    );
   end if;
   return v_tenant;
 end
@@ -5588,6 +5682,15 @@ begin
 end
 $$;
 
+-- Name: price_of_line(jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.price_of_line(p_line jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(private.stripe_id(p_line #> '{pricing,price_details,price}'), private.stripe_id(p_line -> 'price'))
+$$;
+
 -- Name: prune_cron_history(); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.prune_cron_history() RETURNS void
@@ -5952,23 +6055,26 @@ $$;
 
 -- Name: reconcile_subscriptions(jsonb, timestamp with time zone, boolean); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.reconcile_subscriptions(p_subscriptions jsonb, p_fetched_at timestamp with time zone, p_is_complete boolean) RETURNS SETOF public.subscription_difference
+CREATE FUNCTION private.reconcile_subscriptions(p_subscriptions jsonb, p_fetched_at timestamp with time zone, p_is_last boolean) RETURNS SETOF public.subscription_difference
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 declare
+  v_second numeric := floor(extract(epoch from p_fetched_at));
   v_object jsonb;
+  v_event_id text;
   v_ours public.subscriptions;
   v_theirs public.subscriptions;
   v_answer public.stripe_event_answer;
   v_difference public.subscription_difference;
   v_fields jsonb;
 begin
+  perform private.lock_stripe_objects(array(select s.value ->> 'id' from jsonb_array_elements(p_subscriptions) s));
   for v_object in select s.value from jsonb_array_elements(p_subscriptions) s order by s.value ->> 'id' loop
+    v_event_id := format('reconciled_%s_%s', v_object ->> 'id', v_second);
     select * into v_ours from public.subscriptions s where s.stripe_subscription_id = v_object ->> 'id';
     v_answer := private.ingest_stripe_event(jsonb_build_object(
-      'id', format('reconciled_%s_%s', v_object ->> 'id', floor(extract(epoch from p_fetched_at))),
-      'type', 'meterbase.subscription.reconciled', 'created', floor(extract(epoch from p_fetched_at)),
+      'id', v_event_id, 'type', 'meterbase.subscription.reconciled', 'created', v_second,
       'data', jsonb_build_object('object', v_object)
     ));
     select * into v_theirs from public.subscriptions s where s.stripe_subscription_id = v_object ->> 'id';
@@ -5981,11 +6087,15 @@ begin
         where o.value <> to_jsonb(v_theirs) -> o.key
       )
     end;
-    if v_fields is not null then
+    if v_theirs.tenant_id is not null and v_fields is not null then
       perform private.audit(
         v_theirs.tenant_id, 'subscription_reconciled', 'reconciled', 'subscription', v_object ->> 'id',
         p_new_values => v_fields, p_severity => 'warning'
       );
+    end if;
+    -- What changed nothing need not be kept: every night brings a new one.
+    if v_fields is null or v_answer.status = 'failed' then
+      delete from public.stripe_events e where e.id = v_event_id;
     end if;
     for v_difference in
       select v_object ->> 'id', v_theirs.tenant_id, f.key, f.value ->> 0, f.value ->> 1 from jsonb_each(v_fields) f order by f.key
@@ -5993,14 +6103,13 @@ begin
       return next v_difference;
     end loop;
   end loop;
-  if p_is_complete then
+  if p_is_last then
     return query
       select s.stripe_subscription_id, s.tenant_id, 'missing', s.status, null::text
       from public.subscriptions s
-      where s.status not in ('canceled', 'incomplete_expired') and s.created_at < p_fetched_at
-        and not exists (
-          select from jsonb_array_elements(p_subscriptions) t where t.value ->> 'id' = s.stripe_subscription_id
-        )
+      left join private.stripe_objects o on o.object_id = s.stripe_subscription_id
+      where s.status not in ('canceled', 'incomplete_expired')
+        and s.created_at < p_fetched_at and coalesce(o.occurred_at, '-infinity') < to_timestamp(v_second)
       order by s.stripe_subscription_id;
   end if;
 end
@@ -6289,6 +6398,19 @@ CREATE FUNCTION private.release_reservation(p_id uuid) RETURNS public.reservatio
     AS $$
 begin
   return private.close_reservation(p_id, 'released', 0, null);
+end
+$$;
+
+-- Name: remember_stripe_price(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.remember_stripe_price() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  insert into private.stripe_prices (stripe_price_id, price_id) values (new.stripe_price_id, new.id)
+  on conflict (stripe_price_id) do update set price_id = excluded.price_id;
+  return null;
 end
 $$;
 
@@ -6652,18 +6774,21 @@ CREATE FUNCTION private.retry_stripe_events() RETURNS integer
     SET search_path TO ''
     AS $$
 declare
+  v_events public.stripe_events[];
   v_event public.stripe_events;
   v_answer public.stripe_event_answer;
   v_applied int := 0;
 begin
   perform pg_advisory_xact_lock(hashtext('meterbase.retry_stripe_events'));
-  for v_event in
-    select * from public.stripe_events e
+  v_events := array(
+    select e from public.stripe_events e
     where e.status = 'failed' and e.next_attempt_at <= now()
     order by e.next_attempt_at, e.id
     limit 200
     for update skip locked
-  loop
+  );
+  perform private.lock_stripe_objects(array(select e.object_id from unnest(v_events) e));
+  foreach v_event in array v_events loop
     v_answer := private.apply_stripe_event(v_event);
     perform private.count_stripe_event(v_event.type, array[v_answer.status], -1);
     v_applied := v_applied + (v_answer.status <> 'failed')::int;
@@ -6884,8 +7009,6 @@ begin
   if not found then
     perform private.raise_error(404, 'price_not_found', format('There is no price "%s".', p_price_id));
   end if;
-  -- Events that told of it before it was known here.
-  update public.stripe_events e set next_attempt_at = now() where e.status = 'failed' and e.last_error like 'price_unknown%';
   return v_price;
 end
 $_$;
@@ -6968,9 +7091,24 @@ declare
   v_month record;
   v_grant private.credit_grants;
   v_change bigint;
+  v_withheld bigint;
+  v_owed bigint;
   v_balance bigint;
 begin
   perform private.book_expired_credits(p_tenant_id, p_at);
+  -- What was spent of refunded months, less what months that are past have withheld for it.
+  select greatest(coalesce(sum(
+    greatest(g.granted - g.remaining - m.credits, 0)
+      - case when m.month_end <= p_at - interval '35 days' then greatest(m.credits - g.granted, 0) else 0 end
+  ), 0), 0) into v_owed
+  from private.credit_grants g
+  join (
+    select c.stripe_subscription_id, c.month_end, greatest(round(sum(c.credits))::bigint, 0) as credits
+    from private.credit_months c
+    where c.tenant_id = p_tenant_id
+    group by c.stripe_subscription_id, c.month_end
+  ) m on m.stripe_subscription_id = g.stripe_subscription_id and m.month_end = g.month_end
+  where g.tenant_id = p_tenant_id;
   for v_month in
     select m.stripe_subscription_id, m.month_end, round(sum(m.credits))::bigint as credits,
       case when bool_or(m.rollover_months is null) then 'infinity' else
@@ -6991,6 +7129,9 @@ begin
     where g.tenant_id = p_tenant_id and g.stripe_subscription_id = v_month.stripe_subscription_id
       and g.month_end = v_month.month_end;
     v_change := greatest(v_month.credits - v_grant.granted, -v_grant.remaining);
+    v_withheld := greatest(least(v_change, v_owed), 0);
+    v_owed := v_owed - v_withheld;
+    v_change := v_change - v_withheld;
     if v_month.expires_at > greatest(v_grant.expires_at, p_at) or (v_change > 0 and v_grant.expires_at <= p_at) then
       update private.credit_grants g
       set expires_at = case when v_month.expires_at > p_at then v_month.expires_at else p_at + interval '1 month' end
@@ -7905,7 +8046,7 @@ CREATE FUNCTION public.begin_checkout(tenant_id uuid, price_id text, idempotency
 
 -- Name: FUNCTION begin_checkout(tenant_id uuid, price_id text, idempotency_key text, ip_address text); Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON FUNCTION public.begin_checkout(tenant_id uuid, price_id text, idempotency_key text, ip_address text) IS 'Records that somebody means to buy a price, and returns what Stripe has to be told. The same idempotency key is the same click. Needs billing:write.';
+COMMENT ON FUNCTION public.begin_checkout(tenant_id uuid, price_id text, idempotency_key text, ip_address text) IS 'Records that somebody means to buy a price, and returns what Stripe has to be told. The same idempotency key is the same click; open_session_ids are earlier sessions, which must not be paid any more. Needs billing:write.';
 
 -- Name: begin_stripe_recovery(); Type: FUNCTION; Schema: public; Owner: -
 
@@ -8329,6 +8470,17 @@ CREATE FUNCTION public.get_top_consumers(metric text, period_type text DEFAULT '
 
 COMMENT ON FUNCTION public.get_top_consumers(metric text, period_type text, max_rows integer) IS 'The tenants that used most of a metric (tokens, api_calls, …) or cost most (cost) in the hour, day or month under way. Platform admins.';
 
+-- Name: get_unknown_stripe_events(text[]); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_unknown_stripe_events(event_ids text[]) RETURNS SETOF text
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.get_unknown_stripe_events($1) $_$;
+
+-- Name: FUNCTION get_unknown_stripe_events(event_ids text[]); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_unknown_stripe_events(event_ids text[]) IS 'Those of the events that never came, in their order. Service role.';
+
 -- Name: get_webhook_counts(); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.get_webhook_counts() RETURNS SETOF public.webhook_count
@@ -8420,14 +8572,14 @@ COMMENT ON FUNCTION public.recompute_usage_metrics(from_ts timestamp with time z
 
 -- Name: reconcile_subscriptions(jsonb, timestamp with time zone, boolean); Type: FUNCTION; Schema: public; Owner: -
 
-CREATE FUNCTION public.reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_complete boolean DEFAULT true) RETURNS SETOF public.subscription_difference
+CREATE FUNCTION public.reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_last boolean DEFAULT true) RETURNS SETOF public.subscription_difference
     LANGUAGE sql
     SET search_path TO ''
     AS $_$ select * from private.reconcile_subscriptions($1, $2, $3) $_$;
 
--- Name: FUNCTION reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_complete boolean); Type: COMMENT; Schema: public; Owner: -
+-- Name: FUNCTION reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_last boolean); Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON FUNCTION public.reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_complete boolean) IS 'Compares subscriptions as Stripe has them with ours, takes Stripe''s over, and returns and audits what differed; with is_complete also ours that have not ended and are not among them (missing). Service role.';
+COMMENT ON FUNCTION public.reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_last boolean) IS 'Compares subscriptions as Stripe has them, a page of those fetched at one time, with ours, takes Stripe''s over, and returns and audits what differed; with the last page also ours that have not ended and were on none (missing). Service role.';
 
 -- Name: record_checkout_session(uuid, text, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
 
@@ -8908,6 +9060,17 @@ CREATE TABLE private.stripe_event_counts (
 -- Name: TABLE stripe_event_counts; Type: COMMENT; Schema: private; Owner: -
 
 COMMENT ON TABLE private.stripe_event_counts IS 'How many events came (received), by type, and what became of them. In shards, so that webhooks do not wait for each other.';
+
+-- Name: stripe_prices; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.stripe_prices (
+    stripe_price_id text NOT NULL,
+    price_id text NOT NULL
+);
+
+-- Name: TABLE stripe_prices; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.stripe_prices IS 'What each Stripe price sells, also those that are offered no more.';
 
 -- Name: stripe_recovery; Type: TABLE; Schema: private; Owner: -
 
@@ -9434,6 +9597,11 @@ ALTER TABLE ONLY private.stripe_event_counts
 ALTER TABLE ONLY private.stripe_objects
     ADD CONSTRAINT stripe_objects_pkey PRIMARY KEY (object_id);
 
+-- Name: stripe_prices stripe_prices_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.stripe_prices
+    ADD CONSTRAINT stripe_prices_pkey PRIMARY KEY (stripe_price_id);
+
 -- Name: stripe_recovery stripe_recovery_pkey; Type: CONSTRAINT; Schema: private; Owner: -
 
 ALTER TABLE ONLY private.stripe_recovery
@@ -9683,6 +9851,10 @@ CREATE INDEX quota_reservations_closed ON private.quota_reservations USING btree
 
 CREATE INDEX quota_reservations_open ON private.quota_reservations USING btree (expires_at) WHERE (status = 'open'::text);
 
+-- Name: stripe_prices_by_price; Type: INDEX; Schema: private; Owner: -
+
+CREATE INDEX stripe_prices_by_price ON private.stripe_prices USING btree (price_id);
+
 -- Name: usage_batches_by_tenant; Type: INDEX; Schema: private; Owner: -
 
 CREATE INDEX usage_batches_by_tenant ON private.usage_batches USING btree (tenant_id);
@@ -9867,6 +10039,10 @@ CREATE INDEX tenants_on_trial ON public.tenants USING btree (trial_ends_at) WHER
 
 CREATE INDEX usage_event_types_by_metric ON public.usage_event_types USING btree (metric);
 
+-- Name: stripe_prices apply_stripe_price; Type: TRIGGER; Schema: private; Owner: -
+
+CREATE TRIGGER apply_stripe_price AFTER INSERT OR UPDATE ON private.stripe_prices FOR EACH ROW EXECUTE FUNCTION private.apply_stripe_price();
+
 -- Name: api_keys audit_change; Type: TRIGGER; Schema: public; Owner: -
 
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF name, role, expires_at, revoked_at ON public.api_keys FOR EACH ROW EXECUTE FUNCTION private.audit_change('api_key', 'id');
@@ -9939,6 +10115,10 @@ CREATE TRIGGER keep_an_owner AFTER DELETE OR UPDATE ON public.memberships FOR EA
 
 CREATE TRIGGER keep_clock_from_going_back BEFORE UPDATE OF clock_offset ON public.tenants FOR EACH ROW EXECUTE FUNCTION private.keep_clock_from_going_back();
 
+-- Name: tenants keep_while_running; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER keep_while_running BEFORE DELETE ON public.tenants FOR EACH ROW EXECUTE FUNCTION private.keep_while_running();
+
 -- Name: memberships meter_delete_team_members; Type: TRIGGER; Schema: public; Owner: -
 
 CREATE TRIGGER meter_delete_team_members AFTER DELETE ON public.memberships REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.meter_rows('team_members');
@@ -9958,6 +10138,10 @@ CREATE TRIGGER meter_update_team_members AFTER UPDATE ON public.memberships REFE
 -- Name: tenant_invites recall_invite; Type: TRIGGER; Schema: public; Owner: -
 
 CREATE TRIGGER recall_invite AFTER UPDATE OF status ON public.tenant_invites FOR EACH ROW WHEN ((new.status <> 'pending'::public.invite_status)) EXECUTE FUNCTION private.recall_invite();
+
+-- Name: plan_prices remember_stripe_price; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER remember_stripe_price AFTER INSERT OR UPDATE OF stripe_price_id ON public.plan_prices FOR EACH ROW WHEN ((new.stripe_price_id IS NOT NULL)) EXECUTE FUNCTION private.remember_stripe_price();
 
 -- Name: memberships revoke_invites_of_member; Type: TRIGGER; Schema: public; Owner: -
 
@@ -10043,6 +10227,11 @@ ALTER TABLE ONLY private.quota_grants
 
 ALTER TABLE ONLY private.quota_reservations
     ADD CONSTRAINT quota_reservations_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+-- Name: stripe_prices stripe_prices_price_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.stripe_prices
+    ADD CONSTRAINT stripe_prices_price_id_fkey FOREIGN KEY (price_id) REFERENCES public.plan_prices(id) ON DELETE CASCADE;
 
 -- Name: usage_batches usage_batches_tenant_id_fkey; Type: FK CONSTRAINT; Schema: private; Owner: -
 
@@ -10235,6 +10424,10 @@ ALTER TABLE private.stripe_event_counts ENABLE ROW LEVEL SECURITY;
 -- Name: stripe_objects; Type: ROW SECURITY; Schema: private; Owner: -
 
 ALTER TABLE private.stripe_objects ENABLE ROW LEVEL SECURITY;
+
+-- Name: stripe_prices; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.stripe_prices ENABLE ROW LEVEL SECURITY;
 
 -- Name: stripe_recovery; Type: ROW SECURITY; Schema: private; Owner: -
 
@@ -10543,6 +10736,10 @@ REVOKE ALL ON FUNCTION private.apply_invoice(p_event public.stripe_events) FROM 
 -- Name: FUNCTION apply_stripe_event(p_event public.stripe_events); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.apply_stripe_event(p_event public.stripe_events) FROM PUBLIC;
+
+-- Name: FUNCTION apply_stripe_price(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.apply_stripe_price() FROM PUBLIC;
 
 -- Name: FUNCTION apply_subscription(p_event public.stripe_events); Type: ACL; Schema: private; Owner: -
 
@@ -11042,6 +11239,11 @@ REVOKE ALL ON FUNCTION private.get_top_consumers(p_metric text, p_period_type te
 GRANT ALL ON FUNCTION private.get_top_consumers(p_metric text, p_period_type text, p_max_rows integer) TO authenticated;
 GRANT ALL ON FUNCTION private.get_top_consumers(p_metric text, p_period_type text, p_max_rows integer) TO service_role;
 
+-- Name: FUNCTION get_unknown_stripe_events(p_event_ids text[]); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_unknown_stripe_events(p_event_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_unknown_stripe_events(p_event_ids text[]) TO service_role;
+
 -- Name: FUNCTION get_webhook_counts(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.get_webhook_counts() FROM PUBLIC;
@@ -11116,6 +11318,10 @@ REVOKE ALL ON FUNCTION private.keep_an_owner() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.keep_clock_from_going_back() FROM PUBLIC;
 
+-- Name: FUNCTION keep_while_running(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.keep_while_running() FROM PUBLIC;
+
 -- Name: FUNCTION known_credit_entry(p_tenant_id uuid, p_idempotency_key text, p_kind public.credit_entry_kind, p_amount bigint, p_reason text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.known_credit_entry(p_tenant_id uuid, p_idempotency_key text, p_kind public.credit_entry_kind, p_amount bigint, p_reason text) FROM PUBLIC;
@@ -11168,6 +11374,10 @@ REVOKE ALL ON FUNCTION private.lock_partitioned(p_table regclass) FROM PUBLIC;
 -- Name: FUNCTION lock_stripe_object(p_object_id text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.lock_stripe_object(p_object_id text) FROM PUBLIC;
+
+-- Name: FUNCTION lock_stripe_objects(p_object_ids text[]); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.lock_stripe_objects(p_object_ids text[]) FROM PUBLIC;
 
 -- Name: FUNCTION lock_tenant(p_tenant_id uuid, p_permission text); Type: ACL; Schema: private; Owner: -
 
@@ -11251,6 +11461,10 @@ REVOKE ALL ON FUNCTION private.past_due_since(p_subscription_id text) FROM PUBLI
 
 REVOKE ALL ON FUNCTION private.period_limit(p_tenant_id uuid, p_period_type text, p_period_start timestamp with time zone, p_in_force bigint, p_at timestamp with time zone) FROM PUBLIC;
 
+-- Name: FUNCTION price_of_line(p_line jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.price_of_line(p_line jsonb) FROM PUBLIC;
+
 -- Name: FUNCTION prune_cron_history(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.prune_cron_history() FROM PUBLIC;
@@ -11319,10 +11533,10 @@ REVOKE ALL ON FUNCTION private.recompute_usage_metrics(p_from timestamp with tim
 GRANT ALL ON FUNCTION private.recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION private.recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone) TO service_role;
 
--- Name: FUNCTION reconcile_subscriptions(p_subscriptions jsonb, p_fetched_at timestamp with time zone, p_is_complete boolean); Type: ACL; Schema: private; Owner: -
+-- Name: FUNCTION reconcile_subscriptions(p_subscriptions jsonb, p_fetched_at timestamp with time zone, p_is_last boolean); Type: ACL; Schema: private; Owner: -
 
-REVOKE ALL ON FUNCTION private.reconcile_subscriptions(p_subscriptions jsonb, p_fetched_at timestamp with time zone, p_is_complete boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION private.reconcile_subscriptions(p_subscriptions jsonb, p_fetched_at timestamp with time zone, p_is_complete boolean) TO service_role;
+REVOKE ALL ON FUNCTION private.reconcile_subscriptions(p_subscriptions jsonb, p_fetched_at timestamp with time zone, p_is_last boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.reconcile_subscriptions(p_subscriptions jsonb, p_fetched_at timestamp with time zone, p_is_last boolean) TO service_role;
 
 -- Name: FUNCTION record_all_events(p_tenant_id uuid, p_subject text, p_events jsonb, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
@@ -11367,6 +11581,10 @@ REVOKE ALL ON FUNCTION private.release_reservation(p_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.release_reservation(p_id uuid) TO anon;
 GRANT ALL ON FUNCTION private.release_reservation(p_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION private.release_reservation(p_id uuid) TO service_role;
+
+-- Name: FUNCTION remember_stripe_price(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.remember_stripe_price() FROM PUBLIC;
 
 -- Name: FUNCTION remove_member(p_tenant_id uuid, p_user_id uuid); Type: ACL; Schema: private; Owner: -
 
@@ -11927,6 +12145,11 @@ REVOKE ALL ON FUNCTION public.get_top_consumers(metric text, period_type text, m
 GRANT ALL ON FUNCTION public.get_top_consumers(metric text, period_type text, max_rows integer) TO authenticated;
 GRANT ALL ON FUNCTION public.get_top_consumers(metric text, period_type text, max_rows integer) TO service_role;
 
+-- Name: FUNCTION get_unknown_stripe_events(event_ids text[]); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_unknown_stripe_events(event_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_unknown_stripe_events(event_ids text[]) TO service_role;
+
 -- Name: FUNCTION get_webhook_counts(); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.get_webhook_counts() FROM PUBLIC;
@@ -11973,10 +12196,10 @@ REVOKE ALL ON FUNCTION public.recompute_usage_metrics(from_ts timestamp with tim
 GRANT ALL ON FUNCTION public.recompute_usage_metrics(from_ts timestamp with time zone, to_ts timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION public.recompute_usage_metrics(from_ts timestamp with time zone, to_ts timestamp with time zone) TO service_role;
 
--- Name: FUNCTION reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_complete boolean); Type: ACL; Schema: public; Owner: -
+-- Name: FUNCTION reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_last boolean); Type: ACL; Schema: public; Owner: -
 
-REVOKE ALL ON FUNCTION public.reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_complete boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_complete boolean) TO service_role;
+REVOKE ALL ON FUNCTION public.reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_last boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.reconcile_subscriptions(subscriptions jsonb, fetched_at timestamp with time zone, is_last boolean) TO service_role;
 
 -- Name: FUNCTION record_checkout_session(checkout_id uuid, stripe_session_id text, expires_at timestamp with time zone); Type: ACL; Schema: public; Owner: -
 

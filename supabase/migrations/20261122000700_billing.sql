@@ -9,6 +9,8 @@
 --
 -- Times in Stripe's objects are Stripe's; deadlines are compared with the tenant's time, so that a test clock passes them.
 --
+-- A price that gets another Stripe price goes on to be sold by the old one to whoever has it.
+--
 -- Locks: the row of the Stripe object, then its customer's, then the tenant's, then what belongs to it.
 
 set lock_timeout = '5s';
@@ -18,7 +20,7 @@ create type public.checkout_status as enum ('clicked', 'open', 'completed', 'exp
 create type public.payment_status as enum ('succeeded', 'failed');
 create type public.checkout as (
   checkout_id uuid, tenant_id uuid, tenant_name text, price_id text, stripe_price_id text, stripe_customer_id text,
-  customer_email text
+  customer_email text, open_session_ids text[]
 );
 create type public.billing_account as (
   tenant_id uuid, tenant_name text, stripe_customer_id text, customer_email text, stripe_subscription_id text,
@@ -32,6 +34,26 @@ create type public.subscription_state as (
   current_period_end timestamptz, cancel_at_period_end boolean, trial_ends_at timestamptz, grace_ends_at timestamptz,
   stripe_subscription_id text, plan_details jsonb
 );
+
+create table private.stripe_prices (
+  stripe_price_id text primary key,
+  price_id text not null references public.plan_prices (id) on delete cascade
+);
+comment on table private.stripe_prices is 'What each Stripe price sells, also those that are offered no more.';
+alter table private.stripe_prices enable row level security;
+create index stripe_prices_by_price on private.stripe_prices (price_id);
+
+create function private.remember_stripe_price() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  insert into private.stripe_prices (stripe_price_id, price_id) values (new.stripe_price_id, new.id)
+  on conflict (stripe_price_id) do update set price_id = excluded.price_id;
+  return null;
+end
+$$;
+revoke all on function private.remember_stripe_price() from public, anon, authenticated, service_role;
+create trigger remember_stripe_price after insert or update of stripe_price_id on public.plan_prices
+  for each row when (new.stripe_price_id is not null) execute function private.remember_stripe_price();
 
 create table public.checkout_sessions (
   id uuid primary key default gen_random_uuid(),
@@ -213,16 +235,20 @@ begin
   else
     return p_tenant;
   end if;
-  if v_plan_id = p_tenant.plan_id then
-    return p_tenant;
+  if v_plan_id <> p_tenant.plan_id then
+    p_tenant := private.change_plan(
+      p_tenant, v_plan_id,
+      case when p_tenant.trial_ends_at is null or v_plan_id = 'free' then 'plan_changed' else 'trial_upgraded' end,
+      p_cause || jsonb_build_object(
+        'stripe_subscription_id', coalesce(v_best.stripe_subscription_id, v_current.stripe_subscription_id)
+      )
+    );
   end if;
-  return private.change_plan(
-    p_tenant, v_plan_id,
-    case when p_tenant.trial_ends_at is null or v_plan_id = 'free' then 'plan_changed' else 'trial_upgraded' end,
-    p_cause || jsonb_build_object(
-      'stripe_subscription_id', coalesce(v_best.stripe_subscription_id, v_current.stripe_subscription_id)
-    )
-  );
+  -- What is paid for is no trial, also of a plan that has one.
+  if v_best.price_id is not null and p_tenant.trial_ends_at is not null then
+    update public.tenants t set trial_ends_at = null where t.id = p_tenant.id returning * into p_tenant;
+  end if;
+  return p_tenant;
 end
 $$;
 revoke all on function private.follow_subscriptions(public.tenants, jsonb) from public, anon, authenticated, service_role;
@@ -269,8 +295,6 @@ begin
   if not found then
     perform private.raise_error(404, 'price_not_found', format('There is no price "%s".', p_price_id));
   end if;
-  -- Events that told of it before it was known here.
-  update public.stripe_events e set next_attempt_at = now() where e.status = 'failed' and e.last_error like 'price_unknown%';
   return v_price;
 end
 $$;
@@ -301,6 +325,23 @@ begin
 end
 $$;
 revoke all on function private.require_price_for_sale(text) from public, anon, authenticated, service_role;
+
+
+-- A tenant that would go on to be charged is not deleted.
+create function private.keep_while_running() returns trigger
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  if exists (
+    select from public.subscriptions s where s.tenant_id = old.id and private.is_running(s, now() + old.clock_offset)
+  ) then
+    perform private.raise_error(409, 'subscription_running', 'Cancel the subscription first: Stripe would go on to charge for it.');
+  end if;
+  return old;
+end
+$$;
+revoke all on function private.keep_while_running() from public, anon, authenticated, service_role;
+create trigger keep_while_running before delete on public.tenants
+  for each row execute function private.keep_while_running();
 
 
 -- What the billing function asks and tells ---------------------------------------------------------------------------
@@ -334,7 +375,7 @@ language sql immutable set search_path = '' as $$
 $$;
 revoke all on function private.is_running(public.subscriptions, timestamptz) from public, anon, authenticated, service_role;
 
--- Where Stripe's mails to a tenant go: to the member who asks, else to its first owner.
+-- Where Stripe's mails to a tenant go: to its first owner, whoever asks, so that the customer is the same for all.
 create function private.billing_email(p_tenant_id uuid) returns text
 language plpgsql stable security definer set search_path = '' as $$
 declare
@@ -343,8 +384,8 @@ begin
   select u.email into v_email
   from public.memberships m
   join auth.users u on u.id = m.user_id
-  where m.tenant_id = p_tenant_id and (m.role = 'owner' or m.user_id = auth.uid()) and u.email is not null
-  order by m.user_id = auth.uid() desc nulls last, m.created_at, m.user_id
+  where m.tenant_id = p_tenant_id and m.role = 'owner' and u.email is not null
+  order by m.created_at, m.user_id
   limit 1;
   return v_email;
 end
@@ -462,6 +503,10 @@ begin
   if v_account.stripe_subscription_id is null then
     perform private.raise_error(409, 'no_subscription', 'The tenant has no subscription that could be changed.');
   end if;
+  -- Stripe credits unused time that was never paid for, and would take the change for the payment.
+  if v_account.status not in ('active', 'trialing') then
+    perform private.raise_error(409, 'payment_due', 'The last invoice has to be paid first.');
+  end if;
   if v_account.price_id = p_price_id and not v_account.cancel_at_period_end then
     perform private.raise_error(409, 'price_unchanged', 'The subscription has this price already.');
   end if;
@@ -492,17 +537,17 @@ begin
   if char_length(p_idempotency_key) not between 1 and 255 then
     perform private.raise_error(400, 'invalid_idempotency_key', 'An idempotency key has 1 to 255 characters.');
   end if;
+  if exists (
+    select from public.subscriptions s
+    where s.tenant_id = p_tenant_id and private.is_running(s, now() + v_tenant.clock_offset)
+  ) then
+    perform private.raise_error(409, 'already_subscribed', 'The tenant has a subscription: change its plan instead.');
+  end if;
   select * into v_click from public.checkout_sessions c
   where c.tenant_id = p_tenant_id and c.idempotency_key = p_idempotency_key;
   if found and v_click.price_id <> p_price_id then
     perform private.raise_error(409, 'idempotency_key_reused', 'The idempotency key was used for another price.');
   elsif not found then
-    if exists (
-      select from public.subscriptions s
-      where s.tenant_id = p_tenant_id and private.is_running(s, now() + v_tenant.clock_offset)
-    ) then
-      perform private.raise_error(409, 'already_subscribed', 'The tenant has a subscription: change its plan instead.');
-    end if;
     if (
       select count(*) >= 100 from public.checkout_sessions c
       where c.tenant_id = p_tenant_id and c.clicked_at > now() - interval '24 hours'
@@ -518,7 +563,12 @@ begin
   end if;
   return row(
     v_click.id, p_tenant_id, v_tenant.name, v_price.id, v_price.stripe_price_id, v_tenant.stripe_customer_id,
-    private.billing_email(p_tenant_id)
+    private.billing_email(p_tenant_id),
+    array(
+      select c.stripe_session_id from public.checkout_sessions c
+      where c.tenant_id = p_tenant_id and c.id <> v_click.id and c.status = 'open' and c.expires_at > now()
+      order by c.clicked_at
+    )
   );
 end
 $$;
@@ -530,7 +580,7 @@ create function public.begin_checkout(
 ) returns setof public.checkout
 language sql volatile security invoker set search_path = '' as $$ select * from private.begin_checkout($1, $2, $3, $4) $$;
 comment on function public.begin_checkout(uuid, text, text, text) is
-  'Records that somebody means to buy a price, and returns what Stripe has to be told. The same idempotency key is the same click. Needs billing:write.';
+  'Records that somebody means to buy a price, and returns what Stripe has to be told. The same idempotency key is the same click; open_session_ids are earlier sessions, which must not be paid any more. Needs billing:write.';
 revoke all on function public.begin_checkout(uuid, text, text, text) from public, anon, authenticated, service_role;
 grant execute on function public.begin_checkout(uuid, text, text, text) to authenticated, service_role;
 

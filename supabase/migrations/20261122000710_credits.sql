@@ -8,7 +8,7 @@
 -- end, one for a monthly price and twelve for a yearly one; a month's credits are the sum over its lines of the price's
 -- credits_per_month, of a proration only the share of the month that it covers, and negative where Stripe refunds. They are
 -- granted when the month begins in the tenant's time, as long as the subscription has not ended before. What a refund takes
--- back is at most what is left of that month. Fractions are rounded, halves up.
+-- back is at most what is left of that month; what of it was spent is withheld from other months. Fractions are rounded, halves up.
 --
 -- A month's credits expire when it ends, or the plan's credit_rollover_months later; those that come after the month has
 -- ended are good for a month. Months that ended 35 days or more before are past: they grant nothing.
@@ -184,9 +184,24 @@ declare
   v_month record;
   v_grant private.credit_grants;
   v_change bigint;
+  v_withheld bigint;
+  v_owed bigint;
   v_balance bigint;
 begin
   perform private.book_expired_credits(p_tenant_id, p_at);
+  -- What was spent of refunded months, less what months that are past have withheld for it.
+  select greatest(coalesce(sum(
+    greatest(g.granted - g.remaining - m.credits, 0)
+      - case when m.month_end <= p_at - interval '35 days' then greatest(m.credits - g.granted, 0) else 0 end
+  ), 0), 0) into v_owed
+  from private.credit_grants g
+  join (
+    select c.stripe_subscription_id, c.month_end, greatest(round(sum(c.credits))::bigint, 0) as credits
+    from private.credit_months c
+    where c.tenant_id = p_tenant_id
+    group by c.stripe_subscription_id, c.month_end
+  ) m on m.stripe_subscription_id = g.stripe_subscription_id and m.month_end = g.month_end
+  where g.tenant_id = p_tenant_id;
   for v_month in
     select m.stripe_subscription_id, m.month_end, round(sum(m.credits))::bigint as credits,
       case when bool_or(m.rollover_months is null) then 'infinity' else
@@ -207,6 +222,9 @@ begin
     where g.tenant_id = p_tenant_id and g.stripe_subscription_id = v_month.stripe_subscription_id
       and g.month_end = v_month.month_end;
     v_change := greatest(v_month.credits - v_grant.granted, -v_grant.remaining);
+    v_withheld := greatest(least(v_change, v_owed), 0);
+    v_owed := v_owed - v_withheld;
+    v_change := v_change - v_withheld;
     if v_month.expires_at > greatest(v_grant.expires_at, p_at) or (v_change > 0 and v_grant.expires_at <= p_at) then
       update private.credit_grants g
       set expires_at = case when v_month.expires_at > p_at then v_month.expires_at else p_at + interval '1 month' end

@@ -312,7 +312,7 @@ declare
   v_customer_id text := private.customer_of(p_object);
   v_named text := coalesce(
     p_object #>> '{metadata,tenant_id}', p_object #>> '{parent,subscription_details,metadata,tenant_id}',
-    p_object #>> '{subscription_details,metadata,tenant_id}', p_object ->> 'client_reference_id'
+    p_object #>> '{subscription_details,metadata,tenant_id}'
   );
   v_mark private.stripe_objects;
   v_tenant public.tenants;
@@ -341,8 +341,13 @@ begin
   select * into v_tenant from public.tenants t where t.id = v_tenant.id for no key update;
   if v_tenant.stripe_customer_id is null and v_customer_id is not null and not v_mark.is_final then
     update public.tenants t set stripe_customer_id = v_customer_id where t.id = v_tenant.id returning * into v_tenant;
+    -- Those that somebody tries just now need no other attempt, and who waited for them could wait in a circle.
     update public.stripe_events e set next_attempt_at = now()
-    where e.status = 'failed' and private.customer_of(e.payload #> '{data,object}') = v_customer_id;
+    where e.id in (
+      select f.id from public.stripe_events f
+      where f.status = 'failed' and private.customer_of(f.payload #> '{data,object}') = v_customer_id
+      for update skip locked
+    );
   end if;
   return v_tenant;
 end
@@ -382,10 +387,10 @@ begin
   -- that has ended keeps its price where that is not known any more.
   select i.item, p.id as price_id, p.plan_id, b.grace_days into v_sold
   from jsonb_array_elements(v_object #> '{items,data}') i (item)
-  join public.plan_prices p
-    on p.stripe_price_id = private.stripe_id(i.item -> 'price') or (p_event.is_final and p.id = v_old.price_id)
+  left join private.stripe_prices k on k.stripe_price_id = private.stripe_id(i.item -> 'price')
+  join public.plan_prices p on p.id = coalesce(k.price_id, case when p_event.is_final then v_old.price_id end)
   join public.billing_plans b on b.id = p.plan_id
-  order by p.stripe_price_id is not distinct from private.stripe_id(i.item -> 'price') desc, b.sort_order desc, p.id
+  order by k.price_id is not null desc, b.sort_order desc, p.id
   limit 1;
   if v_sold.price_id is null then
     perform private.raise_error(409, 'price_unknown', format(
@@ -406,8 +411,10 @@ begin
   v_new.current_period_end := private.stripe_time(
     coalesce(v_sold.item ->> 'current_period_end', v_object ->> 'current_period_end')
   );
-  v_new.cancel_at_period_end := coalesce((v_object ->> 'cancel_at_period_end')::boolean, false);
   v_new.cancel_at := private.stripe_time(v_object ->> 'cancel_at');
+  -- Stripe says one and the same in two ways: by the flag, or by a date which is the period's end.
+  v_new.cancel_at_period_end := coalesce((v_object ->> 'cancel_at_period_end')::boolean, false)
+    or coalesce(v_new.cancel_at = v_new.current_period_end, false);
   v_new.canceled_at := private.stripe_time(v_object ->> 'canceled_at');
   v_new.ended_at := private.stripe_time(v_object ->> 'ended_at');
   v_new.trial_ends_at := private.stripe_time(v_object ->> 'trial_end');
@@ -497,7 +504,15 @@ end
 $$;
 revoke all on function private.apply_invoice(public.stripe_events) from public, anon, authenticated, service_role;
 
--- Notes the months of the lines of a paid invoice that are for prices with credits. A free trial's line grants none.
+-- The Stripe price of a line of an invoice, in the shape of 2025 and in the older one.
+create function private.price_of_line(p_line jsonb) returns text
+language sql immutable set search_path = '' as $$
+  select coalesce(private.stripe_id(p_line #> '{pricing,price_details,price}'), private.stripe_id(p_line -> 'price'))
+$$;
+revoke all on function private.price_of_line(jsonb) from public, anon, authenticated, service_role;
+
+-- Notes the months of the lines of a paid invoice that are for prices with credits. A free trial's line grants none. A price
+-- that is not known yet is made up for when it is.
 create function private.add_credit_months(p_tenant_id uuid, p_invoice jsonb) returns void
 language plpgsql volatile security definer set search_path = '' as $$
 begin
@@ -508,9 +523,8 @@ begin
     coalesce(l.line #>> '{parent,subscription_item_details,subscription}', private.subscription_of(p_invoice)),
     m.credits, b.credit_rollover_months
   from jsonb_array_elements(p_invoice #> '{lines,data}') l (line)
-  join public.plan_prices p on p.stripe_price_id = coalesce(
-    private.stripe_id(l.line #> '{pricing,price_details,price}'), private.stripe_id(l.line -> 'price')
-  )
+  join private.stripe_prices k on k.stripe_price_id = private.price_of_line(l.line)
+  join public.plan_prices p on p.id = k.price_id
   join public.billing_plans b on b.id = p.plan_id
   cross join lateral private.months_of_line(
     private.stripe_time(l.line #>> '{period,start}'), private.stripe_time(l.line #>> '{period,end}'), p."interval",
@@ -525,6 +539,33 @@ begin
 end
 $$;
 revoke all on function private.add_credit_months(uuid, jsonb) from public, anon, authenticated, service_role;
+
+-- Makes up for what was sold by a Stripe price before it was known: the credits of invoices, and the events that failed.
+create function private.apply_stripe_price() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_invoice record;
+begin
+  for v_invoice in
+    select distinct on (e.object_id) i.tenant_id, e.payload #> '{data,object}' as object
+    from public.stripe_events e
+    join public.invoices i on i.stripe_invoice_id = e.object_id
+    where e.payload #>> '{data,object,status}' = 'paid' and exists (
+      select from jsonb_array_elements(e.payload #> '{data,object,lines,data}') l (line)
+      where private.price_of_line(l.line) = new.stripe_price_id
+    )
+    order by e.object_id
+  loop
+    perform private.add_credit_months(v_invoice.tenant_id, v_invoice.object);
+    perform private.settle_tenant_credits(v_invoice.tenant_id);
+  end loop;
+  update public.stripe_events e set next_attempt_at = now() where e.status = 'failed' and e.last_error like 'price_unknown%';
+  return null;
+end
+$$;
+revoke all on function private.apply_stripe_price() from public, anon, authenticated, service_role;
+create trigger apply_stripe_price after insert or update on private.stripe_prices
+  for each row execute function private.apply_stripe_price();
 
 -- Books what a tenant's credits lack; a tenant that never had any needs no account.
 create function private.settle_tenant_credits(p_tenant_id uuid) returns void
@@ -676,6 +717,10 @@ begin
         perform private.record_payment(p_event);
       end if;
     exception when others then
+      -- Of two that waited for each other one begins anew: Stripe sends it again, the schedule comes again.
+      if sqlstate in ('40P01', '40001', '55P03') then
+        raise;
+      end if;
       get stacked diagnostics v_reason = pg_exception_hint, v_error = message_text;
       v_status := 'failed';
       v_applied := null;
@@ -788,22 +833,35 @@ comment on function public.replay_stripe_event(text) is
 revoke all on function public.replay_stripe_event(text) from public, anon, authenticated, service_role;
 grant execute on function public.replay_stripe_event(text) to authenticated, service_role;
 
+-- Locks the objects of several events: before any customer and tenant, as whoever applies one event does, and customers last.
+create function private.lock_stripe_objects(p_object_ids text[]) returns void
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  perform private.lock_stripe_object(o.id)
+  from (select id from unnest(p_object_ids) id where id is not null group by id order by id like 'cus_%', id) o;
+end
+$$;
+revoke all on function private.lock_stripe_objects(text[]) from public, anon, authenticated, service_role;
+
 -- Tries the failed events that are due again, and says how many were applied.
 create function private.retry_stripe_events() returns int
 language plpgsql volatile security definer set search_path = '' as $$
 declare
+  v_events public.stripe_events[];
   v_event public.stripe_events;
   v_answer public.stripe_event_answer;
   v_applied int := 0;
 begin
   perform pg_advisory_xact_lock(hashtext('meterbase.retry_stripe_events'));
-  for v_event in
-    select * from public.stripe_events e
+  v_events := array(
+    select e from public.stripe_events e
     where e.status = 'failed' and e.next_attempt_at <= now()
     order by e.next_attempt_at, e.id
     limit 200
     for update skip locked
-  loop
+  );
+  perform private.lock_stripe_objects(array(select e.object_id from unnest(v_events) e));
+  foreach v_event in array v_events loop
     v_answer := private.apply_stripe_event(v_event);
     perform private.count_stripe_event(v_event.type, array[v_answer.status], -1);
     v_applied := v_applied + (v_answer.status <> 'failed')::int;
@@ -813,14 +871,15 @@ end
 $$;
 revoke all on function private.retry_stripe_events() from public, anon, authenticated, service_role;
 
--- Forgets the events that came longer than p_keep ago and were dealt with, and says how many. What their objects stand at
+-- Forgets the events that came longer than p_keep ago, but for those that are still tried, and says how many. What their objects stand at
 -- is kept.
 create function private.cleanup_old_stripe_events(p_keep interval default '90 days') returns int
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_deleted int;
 begin
-  delete from public.stripe_events e where e.received_at < now() - p_keep and e.status <> 'failed';
+  delete from public.stripe_events e
+  where e.received_at < now() - p_keep and (e.status <> 'failed' or e.next_attempt_at is null);
   get diagnostics v_deleted = row_count;
   return v_deleted;
 end
@@ -941,6 +1000,24 @@ comment on function public.begin_stripe_recovery() is
 revoke all on function public.begin_stripe_recovery() from public, anon, authenticated, service_role;
 grant execute on function public.begin_stripe_recovery() to service_role;
 
+create function private.get_unknown_stripe_events(p_event_ids text[]) returns setof text
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return query
+    select u.id from unnest(p_event_ids) with ordinality u (id, ordinal)
+    where not exists (select from public.stripe_events e where e.id = u.id)
+    order by u.ordinal;
+end
+$$;
+revoke all on function private.get_unknown_stripe_events(text[]) from public, anon, authenticated, service_role;
+grant execute on function private.get_unknown_stripe_events(text[]) to service_role;
+
+create function public.get_unknown_stripe_events(event_ids text[]) returns setof text
+language sql stable security invoker set search_path = '' as $$ select * from private.get_unknown_stripe_events($1) $$;
+comment on function public.get_unknown_stripe_events(text[]) is 'Those of the events that never came, in their order. Service role.';
+revoke all on function public.get_unknown_stripe_events(text[]) from public, anon, authenticated, service_role;
+grant execute on function public.get_unknown_stripe_events(text[]) to service_role;
+
 create function private.complete_stripe_recovery(p_until timestamptz) returns void
 language plpgsql volatile security definer set search_path = '' as $$
 begin
@@ -961,22 +1038,25 @@ comment on function public.complete_stripe_recovery(timestamptz) is
 revoke all on function public.complete_stripe_recovery(timestamptz) from public, anon, authenticated, service_role;
 grant execute on function public.complete_stripe_recovery(timestamptz) to service_role;
 
-create function private.reconcile_subscriptions(p_subscriptions jsonb, p_fetched_at timestamptz, p_is_complete boolean)
+create function private.reconcile_subscriptions(p_subscriptions jsonb, p_fetched_at timestamptz, p_is_last boolean)
 returns setof public.subscription_difference
 language plpgsql volatile security definer set search_path = '' as $$
 declare
+  v_second numeric := floor(extract(epoch from p_fetched_at));
   v_object jsonb;
+  v_event_id text;
   v_ours public.subscriptions;
   v_theirs public.subscriptions;
   v_answer public.stripe_event_answer;
   v_difference public.subscription_difference;
   v_fields jsonb;
 begin
+  perform private.lock_stripe_objects(array(select s.value ->> 'id' from jsonb_array_elements(p_subscriptions) s));
   for v_object in select s.value from jsonb_array_elements(p_subscriptions) s order by s.value ->> 'id' loop
+    v_event_id := format('reconciled_%s_%s', v_object ->> 'id', v_second);
     select * into v_ours from public.subscriptions s where s.stripe_subscription_id = v_object ->> 'id';
     v_answer := private.ingest_stripe_event(jsonb_build_object(
-      'id', format('reconciled_%s_%s', v_object ->> 'id', floor(extract(epoch from p_fetched_at))),
-      'type', 'meterbase.subscription.reconciled', 'created', floor(extract(epoch from p_fetched_at)),
+      'id', v_event_id, 'type', 'meterbase.subscription.reconciled', 'created', v_second,
       'data', jsonb_build_object('object', v_object)
     ));
     select * into v_theirs from public.subscriptions s where s.stripe_subscription_id = v_object ->> 'id';
@@ -989,11 +1069,15 @@ begin
         where o.value <> to_jsonb(v_theirs) -> o.key
       )
     end;
-    if v_fields is not null then
+    if v_theirs.tenant_id is not null and v_fields is not null then
       perform private.audit(
         v_theirs.tenant_id, 'subscription_reconciled', 'reconciled', 'subscription', v_object ->> 'id',
         p_new_values => v_fields, p_severity => 'warning'
       );
+    end if;
+    -- What changed nothing need not be kept: every night brings a new one.
+    if v_fields is null or v_answer.status = 'failed' then
+      delete from public.stripe_events e where e.id = v_event_id;
     end if;
     for v_difference in
       select v_object ->> 'id', v_theirs.tenant_id, f.key, f.value ->> 0, f.value ->> 1 from jsonb_each(v_fields) f order by f.key
@@ -1001,14 +1085,13 @@ begin
       return next v_difference;
     end loop;
   end loop;
-  if p_is_complete then
+  if p_is_last then
     return query
       select s.stripe_subscription_id, s.tenant_id, 'missing', s.status, null::text
       from public.subscriptions s
-      where s.status not in ('canceled', 'incomplete_expired') and s.created_at < p_fetched_at
-        and not exists (
-          select from jsonb_array_elements(p_subscriptions) t where t.value ->> 'id' = s.stripe_subscription_id
-        )
+      left join private.stripe_objects o on o.object_id = s.stripe_subscription_id
+      where s.status not in ('canceled', 'incomplete_expired')
+        and s.created_at < p_fetched_at and coalesce(o.occurred_at, '-infinity') < to_timestamp(v_second)
       order by s.stripe_subscription_id;
   end if;
 end
@@ -1017,10 +1100,10 @@ revoke all on function private.reconcile_subscriptions(jsonb, timestamptz, boole
   from public, anon, authenticated, service_role;
 grant execute on function private.reconcile_subscriptions(jsonb, timestamptz, boolean) to service_role;
 
-create function public.reconcile_subscriptions(subscriptions jsonb, fetched_at timestamptz, is_complete boolean default true)
+create function public.reconcile_subscriptions(subscriptions jsonb, fetched_at timestamptz, is_last boolean default true)
 returns setof public.subscription_difference
 language sql volatile security invoker set search_path = '' as $$ select * from private.reconcile_subscriptions($1, $2, $3) $$;
 comment on function public.reconcile_subscriptions(jsonb, timestamptz, boolean) is
-  'Compares subscriptions as Stripe has them with ours, takes Stripe''s over, and returns and audits what differed; with is_complete also ours that have not ended and are not among them (missing). Service role.';
+  'Compares subscriptions as Stripe has them, a page of those fetched at one time, with ours, takes Stripe''s over, and returns and audits what differed; with the last page also ours that have not ended and were on none (missing). Service role.';
 revoke all on function public.reconcile_subscriptions(jsonb, timestamptz, boolean) from public, anon, authenticated, service_role;
 grant execute on function public.reconcile_subscriptions(jsonb, timestamptz, boolean) to service_role;

@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { ApiError } from "../_shared/http.ts";
-import { account, assertError, assertRefused, send, subscription, TENANT } from "./testing.ts";
+import { account, assertError, assertRefused, type Sent, send, subscription, TENANT } from "./testing.ts";
 
 const ORDERS = ["/checkout", "/create", "/portal", "/cancel", "/resume", "/change-plan"];
 const OTHER = "018f0000-0000-7000-8000-000000000002";
+const UPDATE = "POST /subscriptions/sub_1";
 const resume = {
   database: { get_billing_account: account() },
-  stripe: { "POST /subscriptions/sub_1": subscription() },
+  stripe: { "GET /subscriptions/sub_1": subscription(), [UPDATE]: subscription() },
 };
+const updateOf = ({ requests }: Sent) => requests.find(({ route }) => route === UPDATE);
 
 for (const path of ORDERS) {
   Deno.test(`${path}: 401 without a credential`, async () => {
@@ -110,21 +112,21 @@ Deno.test("whoever has one tenant need not name it, whoever has several must", a
 
 Deno.test("the caller's key is bound to tenant and route, and hidden", async () => {
   const headers = { "idempotency-key": "x" };
-  const { requests } = await send(`/resume?tenant_id=${TENANT}`, { ...resume, headers });
+  const sent = await send(`/resume?tenant_id=${TENANT}`, { ...resume, headers });
   const hash = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
-  assert.equal(requests[0]?.idempotencyKey, `meterbase:${TENANT}:resume:${hash}`);
+  assert.equal(updateOf(sent)?.idempotencyKey, `meterbase:${TENANT}:resume:${hash}`);
 });
 
 Deno.test("without one the library makes its own", async () => {
-  const { requests } = await send(`/resume?tenant_id=${TENANT}`, resume);
-  assert.equal(requests[0]?.idempotencyKey, "of the library");
+  const sent = await send(`/resume?tenant_id=${TENANT}`, resume);
+  assert.equal(updateOf(sent)?.idempotencyKey, "of the library");
 });
 
 // Failures of Stripe ---------------------------------------------------------------------------------------------
 
 Deno.test("a failure of Stripe has its own code", async () => {
   const failing = (error: unknown) =>
-    send(`/resume?tenant_id=${TENANT}`, { ...resume, stripe: { "POST /subscriptions/sub_1": error } });
+    send(`/resume?tenant_id=${TENANT}`, { ...resume, stripe: { ...resume.stripe, [UPDATE]: error } });
   const declined = { type: "card_error", code: "card_declined", message: "Your card was declined." };
   await assertError(
     await failing(Response.json({ error: declined }, { status: 402 })),

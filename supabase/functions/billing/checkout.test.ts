@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { ApiError } from "../_shared/http.ts";
 import {
   account,
+  assertError,
   assertRefused,
   SECONDS,
   type Sent,
@@ -22,6 +23,7 @@ const click = (changes = {}) => [
     stripe_price_id: "price_1",
     stripe_customer_id: null,
     customer_email: "owner@acme.test",
+    open_session_ids: [],
     ...changes,
   },
 ];
@@ -33,7 +35,7 @@ const buy = (path: string, { body = {}, database = {}, stripe = {}, ...setting }
     body: { planId: "startup_monthly", ...(body as object) },
     database: { begin_checkout: click(), record_checkout_session: null, ...database },
     stripe: {
-      "POST /checkout/sessions": SESSION,
+      [CREATE_SESSION]: SESSION,
       "POST /customers": { id: "cus_new" },
       "POST /subscriptions": subscription({
         status: "incomplete",
@@ -44,11 +46,14 @@ const buy = (path: string, { body = {}, database = {}, stripe = {}, ...setting }
     ...setting,
   });
 
+const CREATE_SESSION = "POST /checkout/sessions";
+const sessionOf = ({ requests }: Sent) => requests.find(({ route }) => route === CREATE_SESSION);
+const routesOf = ({ requests }: Sent) => requests.map(({ route }) => route);
 const argsOf = ({ calls }: Sent, name: string) => calls.find((call) => call.name === name)?.args;
 
 // Checkout -------------------------------------------------------------------------------------------------------
 
-Deno.test("a checkout is a click, a session of Stripe, and the session told to the database", async () => {
+Deno.test("a checkout is a click, a customer and a session of Stripe, and the session told to the database", async () => {
   const { response, calls, requests } = await buy("/checkout");
   const expiresAt = "2026-03-01T13:00:00.000Z";
   assert.equal(response.status, 201);
@@ -67,12 +72,18 @@ Deno.test("a checkout is a click, a session of Stripe, and the session told to t
   ]);
   assert.deepEqual(requests, [
     {
-      route: "POST /checkout/sessions",
+      route: "POST /customers",
+      params: { name: "Acme", email: "owner@acme.test", "metadata[tenant_id]": TENANT },
+      idempotencyKey: `meterbase:${TENANT}:customer`,
+      authorization: "Bearer sk_test_x",
+    },
+    {
+      route: CREATE_SESSION,
       params: {
         mode: "subscription",
         "line_items[0][price]": "price_1",
         "line_items[0][quantity]": "1",
-        customer_email: "owner@acme.test",
+        customer: "cus_new",
         client_reference_id: TENANT,
         "metadata[tenant_id]": TENANT,
         "metadata[checkout_id]": CHECKOUT,
@@ -89,29 +100,80 @@ Deno.test("a checkout is a click, a session of Stripe, and the session told to t
 
 Deno.test("whoever is a customer already is known by that, not by an address", async () => {
   const database = { begin_checkout: click({ stripe_customer_id: "cus_1" }) };
-  const { requests } = await buy("/checkout", { database });
-  assert.deepEqual([requests[0]?.params.customer, requests[0]?.params.customer_email], ["cus_1", undefined]);
+  const sent = await buy("/checkout", { database });
+  assert.deepEqual(routesOf(sent), [CREATE_SESSION]);
+  const { customer, customer_email } = sessionOf(sent)?.params ?? assert.fail();
+  assert.deepEqual([customer, customer_email], ["cus_1", undefined]);
 });
 
-Deno.test("without an address Stripe asks for one", async () => {
-  const { requests } = await buy("/checkout", {
+Deno.test("a customer without an address is made without one: Stripe asks for it", async () => {
+  const sent = await buy("/checkout", {
     database: { begin_checkout: click({ customer_email: null }) },
   });
+  assert.deepEqual(sent.requests[0]?.params, { name: "Acme", "metadata[tenant_id]": TENANT });
+  const { customer, customer_email } = sessionOf(sent)?.params ?? assert.fail();
+  assert.deepEqual([customer, customer_email], ["cus_new", undefined]);
+});
+
+const endOf = (id: string) => `POST /checkout/sessions/${id}/expire`;
+
+Deno.test("earlier sessions are expired, once the new one is made and the database knows it", async () => {
+  const order: string[] = [];
+  const noted = (name: string, answer: unknown) => () => {
+    order.push(name);
+    return answer;
+  };
+  const sent = await buy("/checkout", {
+    database: {
+      begin_checkout: click({ stripe_customer_id: "cus_1", open_session_ids: ["cs_a", "cs_b"] }),
+      record_checkout_session: noted("recorded", null),
+    },
+    stripe: {
+      [CREATE_SESSION]: noted("made", SESSION),
+      [endOf("cs_a")]: noted("expired", { id: "cs_a" }),
+      [endOf("cs_b")]: noted("expired", { id: "cs_b" }),
+    },
+  });
+  assert.equal(sent.response.status, 201);
+  assert.deepEqual(routesOf(sent), [CREATE_SESSION, endOf("cs_a"), endOf("cs_b")]);
+  assert.deepEqual(order, ["made", "recorded", "expired", "expired"]);
+  const ends = sent.requests.slice(1);
   assert.deepEqual(
-    [requests[0]?.params.customer, requests[0]?.params.customer_email],
-    [undefined, undefined],
+    ends.map(({ params, idempotencyKey }) => [params, idempotencyKey]),
+    ends.map(() => [{}, "of the library"]),
   );
+});
+
+Deno.test("an earlier session that cannot be expired keeps neither the others nor the new one", async () => {
+  const over = { type: "invalid_request_error", message: "This session is over." };
+  const sent = await buy("/checkout", {
+    database: {
+      begin_checkout: click({ stripe_customer_id: "cus_1", open_session_ids: ["cs_a", "cs_b"] }),
+    },
+    stripe: { [endOf("cs_a")]: stripeError(400, over), [endOf("cs_b")]: { id: "cs_b" } },
+  });
+  assert.deepEqual([sent.response.status, (await sent.response.json()).id], [201, "cs_1"]);
+  assert.deepEqual(routesOf(sent), [CREATE_SESSION, endOf("cs_a"), endOf("cs_b")]);
+});
+
+Deno.test("the session that is given out is not expired, though it was open before", async () => {
+  const sent = await buy("/checkout", {
+    database: {
+      begin_checkout: click({ stripe_customer_id: "cus_1", open_session_ids: ["cs_1", "cs_a"] }),
+    },
+    stripe: { [endOf("cs_a")]: { id: "cs_a" } },
+  });
+  assert.equal(sent.response.status, 201);
+  assert.deepEqual(routesOf(sent), [CREATE_SESSION, endOf("cs_a")]);
 });
 
 Deno.test("a customer goes back where it was asked for", async () => {
   const successUrl = "https://app.test/billing/done?session={CHECKOUT_SESSION_ID}";
-  const { requests } = await buy("/checkout", {
+  const sent = await buy("/checkout", {
     body: { successUrl, cancelUrl: "https://app.test/billing/no" },
   });
-  assert.deepEqual(
-    [requests[0]?.params.success_url, requests[0]?.params.cancel_url],
-    [successUrl, "https://app.test/billing/no"],
-  );
+  const { success_url, cancel_url } = sessionOf(sent)?.params ?? assert.fail();
+  assert.deepEqual([success_url, cancel_url], [successUrl, "https://app.test/billing/no"]);
 });
 
 for (const field of ["successUrl", "cancelUrl"]) {
@@ -125,7 +187,7 @@ for (const field of ["successUrl", "cancelUrl"]) {
 Deno.test("the same key is the same click and the same session", async () => {
   const sent = await buy("/checkout", { headers: { "idempotency-key": "x" } });
   assert.equal(argsOf(sent, "begin_checkout")?.idempotency_key, "x");
-  assert.equal(sent.requests[0]?.idempotencyKey, `meterbase:${TENANT}:checkout:${KEY_HASH}`);
+  assert.equal(sessionOf(sent)?.idempotencyKey, `meterbase:${TENANT}:checkout:${KEY_HASH}`);
 });
 
 for (const [headers, address] of [
@@ -140,20 +202,34 @@ for (const [headers, address] of [
 
 Deno.test("a session that the database does not hear of is not given out: 503", async () => {
   const refusal = new ApiError(503, "database_unavailable", "Try again.");
-  const { response } = await buy("/checkout", { database: { record_checkout_session: refusal } });
-  assert.equal(response.status, 503);
+  const sent = await buy("/checkout", {
+    database: {
+      begin_checkout: click({ open_session_ids: ["cs_a"] }),
+      record_checkout_session: refusal,
+    },
+  });
+  assert.equal(sent.response.status, 503);
+  // Those before it stay good.
+  assert.deepEqual(routesOf(sent), ["POST /customers", CREATE_SESSION]);
 });
 
-Deno.test("a session that Stripe does not make is told to nobody", async () => {
-  const { response, calls } = await buy("/checkout", {
-    stripe: { "POST /checkout/sessions": stripeError(500, { type: "api_error", message: "Oops." }) },
+for (const [what, broken, asked] of [
+  ["a session", CREATE_SESSION, ["POST /customers", CREATE_SESSION]],
+  ["a customer", "POST /customers", ["POST /customers"]],
+] as const) {
+  Deno.test(`${what} that Stripe does not make is told to nobody, and earlier sessions stay`, async () => {
+    const sent = await buy("/checkout", {
+      database: { begin_checkout: click({ open_session_ids: ["cs_a"] }) },
+      stripe: { [broken]: stripeError(500, { type: "api_error", message: "Oops." }) },
+    });
+    await assertError(sent, 503, "stripe_unavailable");
+    assert.deepEqual(
+      sent.calls.map(({ name }) => name),
+      ["begin_checkout"],
+    );
+    assert.deepEqual(routesOf(sent), asked);
   });
-  assert.deepEqual([response.status, (await response.json()).error.code], [503, "stripe_unavailable"]);
-  assert.deepEqual(
-    calls.map(({ name }) => name),
-    ["begin_checkout"],
-  );
-});
+}
 
 for (const path of ["/checkout", "/create"]) {
   Deno.test(`${path}: a price goes by price_id too`, async () => {
@@ -220,22 +296,27 @@ Deno.test("a subscription of one's own form waits for its first payment", async 
   );
 });
 
-Deno.test("a tenant becomes a customer once, whatever the request's own key", async () => {
-  const { requests } = await buy("/create", { headers: { "idempotency-key": "x" } });
-  assert.deepEqual(
-    requests.map(({ route, idempotencyKey }) => [route, idempotencyKey]),
-    [
-      ["POST /customers", `meterbase:${TENANT}:customer`],
-      ["POST /subscriptions", `meterbase:${TENANT}:create:${KEY_HASH}`],
-    ],
-  );
-  assert.deepEqual(requests[0]?.params, {
-    name: "Acme",
-    email: "owner@acme.test",
-    "metadata[tenant_id]": TENANT,
+for (const [path, made] of [
+  ["/create", "POST /subscriptions"],
+  ["/checkout", CREATE_SESSION],
+] as const) {
+  Deno.test(`${path}: a tenant becomes a customer once, whatever the request's own key`, async () => {
+    const { requests } = await buy(path, { headers: { "idempotency-key": "x" } });
+    assert.deepEqual(
+      requests.map(({ route, idempotencyKey }) => [route, idempotencyKey]),
+      [
+        ["POST /customers", `meterbase:${TENANT}:customer`],
+        [made, `meterbase:${TENANT}:${path.slice(1)}:${KEY_HASH}`],
+      ],
+    );
+    assert.deepEqual(requests[0]?.params, {
+      name: "Acme",
+      email: "owner@acme.test",
+      "metadata[tenant_id]": TENANT,
+    });
+    assert.equal(requests[1]?.params.customer, "cus_new");
   });
-  assert.equal(requests[1]?.params.customer, "cus_new");
-});
+}
 
 for (const [what, latest_invoice] of [
   ["nothing is to be paid", null],

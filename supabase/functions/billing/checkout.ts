@@ -20,6 +20,7 @@ const Click = z.object({
   stripe_price_id: z.string(),
   stripe_customer_id: z.string().nullable(),
   customer_email: z.string().nullable(),
+  open_session_ids: z.array(z.string()),
 });
 type Click = z.infer<typeof Click>;
 
@@ -34,9 +35,8 @@ export function checkoutRoutes({ order }: AddRoutes): void {
       {
         mode: "subscription",
         line_items: [{ price: click.stripe_price_id, quantity: 1 }],
-        ...(click.stripe_customer_id !== null
-          ? { customer: click.stripe_customer_id }
-          : click.customer_email !== null && { customer_email: click.customer_email }),
+        // Made before, so that two sessions are of one customer.
+        customer: await customerOf(stripe, click),
         client_reference_id: click.tenant_id,
         metadata: { tenant_id: click.tenant_id, checkout_id: click.checkout_id },
         subscription_data: { metadata: { tenant_id: click.tenant_id } },
@@ -52,6 +52,9 @@ export function checkoutRoutes({ order }: AddRoutes): void {
       stripe_session_id: session.id,
       expires_at: expiresAt,
     });
+    // Of two that are open both could be paid. One that is over already needs no end.
+    const earlier = click.open_session_ids.filter((id) => id !== session.id);
+    await Promise.allSettled(earlier.map((id) => stripe.checkout.sessions.expire(id)));
     return Response.json({ id: session.id, url: session.url, expiresAt }, { status: 201 });
   });
 
@@ -59,7 +62,7 @@ export function checkoutRoutes({ order }: AddRoutes): void {
     const click = await beginCheckout(request);
     const subscription = await request.stripe.subscriptions.create(
       {
-        customer: click.stripe_customer_id ?? (await createCustomer(request.stripe, click)),
+        customer: await customerOf(request.stripe, click),
         items: [{ price: click.stripe_price_id }],
         // The subscription begins when its first invoice is paid, with the client's secret.
         payment_behavior: "default_incomplete",
@@ -124,7 +127,9 @@ function clientAddress(headers: Headers): string | null {
   return headers.get("cf-connecting-ip") ?? headers.get("x-real-ip") ?? forwarded ?? null;
 }
 
-async function createCustomer(stripe: Stripe, click: Click): Promise<string> {
+/** A tenant's customer, which is made once. */
+async function customerOf(stripe: Stripe, click: Click): Promise<string> {
+  if (click.stripe_customer_id !== null) return click.stripe_customer_id;
   const customer = await stripe.customers.create(
     {
       name: click.tenant_name,

@@ -4,6 +4,7 @@ import { logged } from "../_shared/testing.ts";
 import {
   assertError,
   assertRefused,
+  type Call,
   NOW,
   PRICES,
   SECONDS,
@@ -78,6 +79,7 @@ const recovery = (total: number, database: Setting["database"] = {}) =>
   run("/recover", {
     database: {
       begin_stripe_recovery: [{ since: "2026-03-01T11:50:00.5+00:00", types: ["invoice.paid"] }],
+      get_unknown_stripe_events: (args: Record<string, unknown>) => args.event_ids,
       ingest_stripe_event: (args: Record<string, unknown>) => ingested(numberOf(args)),
       complete_stripe_recovery: null,
       ...database,
@@ -108,6 +110,40 @@ Deno.test("all events since the mark are ingested, oldest first, and the mark mo
     limit: "100",
     "types[0]": "invoice.paid",
   });
+});
+
+Deno.test("of all events only those that never came are ingested, oldest first", async () => {
+  const { response, calls } = await recovery(5, { get_unknown_stripe_events: ["evt_4", "evt_2"] });
+  assert.deepEqual((await response.json()).events, { processed: 2 });
+  assert.deepEqual(
+    calls.map(({ as, name, args }) => [as, name, args.event_ids ?? args.event]),
+    [
+      ["service", "begin_stripe_recovery", undefined],
+      ["service", "get_unknown_stripe_events", ["evt_5", "evt_4", "evt_3", "evt_2", "evt_1"]],
+      ["service", "ingest_stripe_event", event(2)],
+      ["service", "ingest_stripe_event", event(4)],
+      ["service", "complete_stripe_recovery", undefined],
+    ],
+  );
+});
+
+Deno.test("where all events came none is ingested, and the mark moves", async () => {
+  const { response, calls } = await recovery(3, { get_unknown_stripe_events: [] });
+  assert.deepEqual((await response.json()).events, {});
+  assert.deepEqual(
+    calls.map(({ name }) => name),
+    ["begin_stripe_recovery", "get_unknown_stripe_events", "complete_stripe_recovery"],
+  );
+});
+
+Deno.test("a database that does not say which events came leaves the mark: 503", async () => {
+  const refusal = new ApiError(503, "database_unavailable", "Try again.");
+  const sent = await recovery(3, { get_unknown_stripe_events: refusal });
+  await assertError(sent, 503, "database_unavailable");
+  assert.deepEqual(
+    sent.calls.map(({ name }) => name),
+    ["begin_stripe_recovery", "get_unknown_stripe_events"],
+  );
 });
 
 Deno.test("events are counted by what became of them", async () => {
@@ -146,7 +182,7 @@ for (const [what, error] of [
     await assertError(sent, 503, "recovery_interrupted");
     assert.deepEqual(
       sent.calls.map(({ name }) => name),
-      ["begin_stripe_recovery", "ingest_stripe_event", "ingest_stripe_event"],
+      ["begin_stripe_recovery", "get_unknown_stripe_events", "ingest_stripe_event", "ingest_stripe_event"],
     );
   });
 }
@@ -167,6 +203,10 @@ Deno.test("a Stripe that cannot be read leaves the mark", async () => {
     stripe: { [EVENTS]: stripeError(500, { type: "api_error", message: "Oops." }) },
   });
   await assertError(sent, 503, "stripe_unavailable");
+  assert.deepEqual(
+    sent.calls.map(({ name }) => name),
+    ["begin_stripe_recovery"],
+  );
 });
 
 // Reconciliation -------------------------------------------------------------------------------------------------
@@ -187,9 +227,20 @@ const difference = (changes = {}) => ({
   ...changes,
 });
 
+/** What was compared: by whom, which subscriptions, as of when, and whether they were the last. */
+const comparisons = (calls: Call[]) =>
+  calls
+    .filter(({ name }) => name === "reconcile_subscriptions")
+    .map(({ as, args: { subscriptions, fetched_at, is_last } }) => {
+      const ids = (subscriptions as { id: string }[]).map(({ id }) => id);
+      return [as, ids, fetched_at, is_last] as const;
+    });
+
 Deno.test("all that have not ended are compared, and each difference is on the log", async () => {
   const { response, calls, lines, requests } = await reconciliation({
-    database: { reconcile_subscriptions: [difference()] },
+    database: {
+      reconcile_subscriptions: ({ is_last }: Record<string, unknown>) => (is_last ? [] : [difference()]),
+    },
     stripe: {
       [SUBSCRIPTIONS]: list(
         subscription({ id: "sub_1" }),
@@ -200,15 +251,49 @@ Deno.test("all that have not ended are compared, and each difference is on the l
     },
   });
   assert.deepEqual(await response.json(), { checked: 2, differences: [difference()] });
-  const { as, args } = calls.at(-1) ?? assert.fail();
-  const ids = (args.subscriptions as { id: string }[]).map(({ id }) => id);
-  assert.deepEqual(
-    [as, ids, args.fetched_at, args.is_complete],
-    ["service", ["sub_1", "sub_4"], NOW.toISOString(), true],
-  );
+  assert.deepEqual(comparisons(calls), [
+    ["service", ["sub_1", "sub_4"], NOW.toISOString(), false],
+    ["service", [], NOW.toISOString(), true],
+  ]);
   assert.deepEqual(lines, [{ level: "warn", msg: "Subscription differed from Stripe's", ...difference() }]);
   assert.deepEqual(requests[0]?.params, { limit: "100" });
 });
+
+for (const [total, sizes] of [
+  [0, [0]],
+  [50, [50, 0]],
+  [51, [50, 1, 0]],
+] as const) {
+  Deno.test(`${total} subscriptions are compared by ${sizes.join(", ")}; only the last call says that it is`, async () => {
+    const ids = Array.from({ length: total }, (_, i) => `sub_${i + 1}`);
+    const { response, calls } = await reconciliation({
+      database: {
+        reconcile_subscriptions: ({ subscriptions }: Record<string, unknown>) =>
+          (subscriptions as { id: string }[])
+            .slice(0, 1)
+            .map(({ id }) => difference({ stripe_subscription_id: id })),
+      },
+      stripe: { [SUBSCRIPTIONS]: list(...ids.map((id) => subscription({ id }))) },
+    });
+    const compared = comparisons(calls);
+    assert.deepEqual(
+      compared.map(([, page]) => page.length),
+      sizes,
+    );
+    assert.deepEqual(
+      compared.flatMap(([, page]) => page),
+      ids,
+    );
+    assert.deepEqual(
+      compared.map(([, , fetchedAt, isLast]) => [fetchedAt, isLast]),
+      sizes.map((size) => [NOW.toISOString(), size === 0]),
+    );
+    // Those of every page.
+    const firsts = ids.filter((_, i) => i % 50 === 0);
+    const differences = firsts.map((id) => difference({ stripe_subscription_id: id }));
+    assert.deepEqual(await response.json(), { checked: total, differences });
+  });
+}
 
 Deno.test("what only we take for running is asked for, and compared by itself", async () => {
   const missing = (id: string) => difference({ stripe_subscription_id: id, field: "missing", theirs: null });
@@ -217,7 +302,7 @@ Deno.test("what only we take for running is asked for, and compared by itself", 
   const { response, calls } = await reconciliation({
     database: {
       reconcile_subscriptions: (args: Record<string, unknown>) =>
-        args.is_complete ? [missing("sub_2"), missing("sub_3")] : [found],
+        args.is_last ? [missing("sub_2"), missing("sub_3")] : [found],
     },
     stripe: {
       [SUBSCRIPTIONS]: list(),
@@ -230,8 +315,15 @@ Deno.test("what only we take for running is asked for, and compared by itself", 
     },
   });
   assert.deepEqual((await response.json()).differences, [missing("sub_2"), missing("sub_3"), found]);
-  const { subscriptions, is_complete } = calls.at(-1)?.args ?? {};
-  assert.deepEqual([subscriptions, is_complete], [[canceled], false]);
+  const { subscriptions, is_last } = calls.at(-1)?.args ?? {};
+  assert.deepEqual([subscriptions, is_last], [[canceled], false]);
+  assert.deepEqual(
+    comparisons(calls).map(([, ids, , isLast]) => [ids, isLast]),
+    [
+      [[], true],
+      [["sub_2"], false],
+    ],
+  );
 });
 
 Deno.test("a Stripe that cannot be read is compared with nothing", async () => {

@@ -33,15 +33,21 @@ export async function reconcile({
   now,
 }: Pick<MaintenanceDeps, "nobody" | "service" | "now"> & { shop: Shop }): Promise<Reconciliation> {
   await syncPrices(prices, nobody, service);
-  const compare = async (subscriptions: Stripe.Subscription[], fetched_at: string, is_complete: boolean) =>
-    Differences.parse(await service("reconcile_subscriptions", { subscriptions, fetched_at, is_complete }));
+  const differences: z.infer<typeof Differences> = [];
+  const compare = async (subscriptions: Stripe.Subscription[], fetched_at: string, is_last: boolean) => {
+    const args = { subscriptions, fetched_at, is_last };
+    differences.push(...Differences.parse(await service("reconcile_subscriptions", args)));
+  };
   // Before the first page: what changes while they are read is newer than this.
   const listedAt = now().toISOString();
   const running: Stripe.Subscription[] = [];
   for await (const subscription of stripe.subscriptions.list({ limit: 100 })) {
     if (!ENDED.has(subscription.status)) running.push(subscription);
   }
-  const differences = await compare(running, listedAt, true);
+  for (let first = 0; first < running.length; first += PAGE) {
+    await compare(running.slice(first, first + PAGE), listedAt, false);
+  }
+  await compare([], listedAt, true);
 
   const askedAt = now().toISOString();
   const missing: Stripe.Subscription[] = [];
@@ -49,7 +55,7 @@ export async function reconcile({
     const subscription = field === "missing" && (await findSubscription(stripe, stripe_subscription_id));
     if (subscription) missing.push(subscription);
   }
-  if (missing.length > 0) differences.push(...(await compare(missing, askedAt, false)));
+  if (missing.length > 0) await compare(missing, askedAt, false);
   for (const difference of differences) log("warn", "Subscription differed from Stripe's", difference);
   return { checked: running.length, differences };
 }
@@ -64,6 +70,9 @@ async function findSubscription(stripe: Stripe, id: string): Promise<Stripe.Subs
     throw error;
   }
 }
+
+/** How many the database compares at a time: their tenants wait meanwhile. */
+const PAGE = 50;
 
 /** Stripe's list is without canceled ones, unless asked for, but not without those that expired. */
 const ENDED = new Set<string>(["canceled", "incomplete_expired"]);

@@ -12,13 +12,13 @@ export interface Recovery {
   /** ISO 8601, both: the time whose events were read. */
   since: string;
   until: string;
-  /** How many events there were, by what the database made of them. */
+  /** How many events had not come, by what the database made of them. */
   events: Partial<Record<Ingested["status"] | "refused", number>>;
 }
 
 /**
  * Takes in what webhooks did not bring: all events of use that Stripe lists since it was last read completely, oldest first. Events that
- * did come are duplicates. Whatever fails leaves the mark where it was, so that the next run begins there again.
+ * did come are left out. Whatever fails leaves the mark where it was, so that the next run begins there again.
  */
 export async function recover({
   service,
@@ -32,8 +32,13 @@ export async function recover({
   for await (const event of shop.stripe.events.list({ created: { gte }, types, limit: 100 }))
     events.push(event);
 
+  const ids = events.map(({ id }) => id);
+  const unknown = new Set(
+    z.array(z.string()).parse(await service("get_unknown_stripe_events", { event_ids: ids })),
+  );
   const counts: Recovery["events"] = {};
   for (const event of events.reverse()) {
+    if (!unknown.has(event.id)) continue;
     const status = await ingestOrRefuse(event);
     counts[status] = (counts[status] ?? 0) + 1;
   }

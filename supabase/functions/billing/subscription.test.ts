@@ -5,19 +5,22 @@ import {
   assertError,
   assertRefused,
   PRICES,
+  SECONDS,
   type Setting,
+  type StripeRequest,
   send,
   stripeError,
   subscription,
   TENANT,
 } from "./testing.ts";
 
+const RETRIEVE = "GET /subscriptions/sub_1";
 const UPDATE = "POST /subscriptions/sub_1";
 const change = (path: string, { body = {}, database = {}, stripe = {}, ...setting }: Setting = {}) =>
   send(`${path}?tenant_id=${TENANT}`, {
     body,
     database: { get_billing_account: account(), ...database },
-    stripe: { [UPDATE]: subscription(), ...stripe },
+    stripe: { [RETRIEVE]: subscription(), [UPDATE]: subscription(), ...stripe },
     ...setting,
   });
 const PERIOD_END = "2026-03-02T12:00:00.000Z";
@@ -60,10 +63,35 @@ for (const atPeriodEnd of ["false", 0, null]) {
   });
 }
 
-Deno.test("resumed, it goes on", async () => {
-  const { response, requests } = await change("/resume");
-  assert.deepEqual([response.status, await response.json()], [200, STATE]);
-  assert.deepEqual(requests[0]?.params, { cancel_at_period_end: "false" });
+const CANCELLED = { cancel_at: SECONDS + 86_400, cancel_at_period_end: true };
+const CANCELLED_BY_DATE = { cancel_at: SECONDS + 86_400 };
+
+for (const [what, now, taken] of [
+  ["cancelled by the flag", CANCELLED, { cancel_at_period_end: "false" }],
+  ["cancelled by a date, as Stripe's portal does", CANCELLED_BY_DATE, { cancel_at: "" }],
+  ["not cancelled", {}, { cancel_at_period_end: "false" }],
+] as const) {
+  Deno.test(`resumed, what is ${what} goes on`, async () => {
+    const { response, requests } = await change("/resume", { stripe: { [RETRIEVE]: subscription(now) } });
+    assert.deepEqual([response.status, await response.json()], [200, STATE]);
+    assert.deepEqual(
+      requests.map(({ route, params }) => [route, params]),
+      [
+        [RETRIEVE, {}],
+        [UPDATE, taken],
+      ],
+    );
+  });
+}
+
+Deno.test("what cannot be read is not resumed", async () => {
+  const broken = stripeError(500, { type: "api_error", message: "Oops." });
+  const sent = await change("/resume", { stripe: { [RETRIEVE]: broken } });
+  await assertError(sent, 503, "stripe_unavailable");
+  assert.deepEqual(
+    sent.requests.map(({ route }) => route),
+    [RETRIEVE],
+  );
 });
 
 Deno.test("a subscription without items has no period", async () => {
@@ -122,6 +150,7 @@ Deno.test("an upgrade is invoiced at once, and waits for its payment", async () 
     "expand[0]": "latest_invoice.confirmation_secret",
   });
   assert.match(requests[0]?.idempotencyKey ?? "", /^meterbase:[0-9a-f-]{36}:change-plan:[0-9a-f]{64}$/);
+  assert.equal(requests.length, 1);
 });
 
 Deno.test("one that is not paid yet is pending, with the secret that pays it", async () => {
@@ -144,10 +173,57 @@ Deno.test("one that is paid has no secret to give", async () => {
   );
 });
 
-Deno.test("who chooses a plan while the subscription is cancelled means to go on", async () => {
-  const database = { get_billing_account: account({ cancel_at_period_end: true }) };
-  const { requests } = await changePlan("startup_monthly", { database });
-  assert.equal(requests[0]?.params.cancel_at_period_end, "false");
+const cancelled = { get_billing_account: account({ cancel_at_period_end: true }) };
+
+for (const [what, now, taken] of [
+  ["by the flag", CANCELLED, { cancel_at_period_end: "false" }],
+  ["by a date", CANCELLED_BY_DATE, { cancel_at: "" }],
+] as const) {
+  Deno.test(`who chooses a plan while the subscription is cancelled ${what} means to go on`, async () => {
+    const { response, requests } = await changePlan("startup_monthly", {
+      database: cancelled,
+      headers: { "idempotency-key": "x" },
+      stripe: {
+        [RETRIEVE]: subscription(now),
+        [UPDATE]: ({ params }: StripeRequest) =>
+          subscription(params.payment_behavior === undefined ? {} : now),
+      },
+    });
+    assert.deepEqual(
+      requests.map(({ route }) => route),
+      [UPDATE, RETRIEVE, UPDATE],
+    );
+    const [changed, , resumed] = requests;
+    // Stripe refuses either beside a change that may have to wait for its payment.
+    assert.equal(changed?.params.payment_behavior, "pending_if_incomplete");
+    assert.deepEqual(
+      Object.keys(changed?.params ?? {}).filter((name) => name.startsWith("cancel_at")),
+      [],
+    );
+    assert.deepEqual(resumed?.params, taken);
+    // Not that of the change, which was another request.
+    assert.equal(resumed?.idempotencyKey, "of the library");
+    // As it is after both.
+    assert.deepEqual(
+      [response.status, await response.json()],
+      [200, { ...STATE, planId: "startup_monthly", isPending: false, clientSecret: null }],
+    );
+  });
+}
+
+Deno.test("while the change waits for its payment the cancellation stays", async () => {
+  const pending = subscription({
+    ...CANCELLED,
+    pending_update: { expires_at: 0 },
+    latest_invoice: { id: "in_1", confirmation_secret: { client_secret: "pi_1_secret" } },
+  });
+  const sent = await changePlan("enterprise_monthly", { database: cancelled, stripe: { [UPDATE]: pending } });
+  assert.deepEqual(
+    sent.requests.map(({ route }) => route),
+    [UPDATE],
+  );
+  const body = await sent.response.json();
+  assert.deepEqual([body.isPending, body.clientSecret, body.cancelAtPeriodEnd], [true, "pi_1_secret", true]);
 });
 
 for (const prorationBehavior of ["create_prorations", "none"]) {

@@ -33,8 +33,7 @@ export function subscriptionRoutes({ order }: AddRoutes): void {
 
   order("/resume", Resume, async (request) => {
     const id = await requireSubscription(request);
-    const change = { cancel_at_period_end: false };
-    return Response.json(stateOf(await request.stripe.subscriptions.update(id, change, request.options)));
+    return Response.json(stateOf(await resume(request.stripe, id, request.options)));
   });
 
   order("/change-plan", ChangePlan, async (request) => {
@@ -50,27 +49,42 @@ export function subscriptionRoutes({ order }: AddRoutes): void {
       const reason = "A greater plan is paid for at once: leave prorationBehavior at always_invoice.";
       throw new ApiError(409, "upgrade_must_be_paid", reason);
     }
-    const subscription = await stripe.subscriptions.update(
+    let subscription: Stripe.Subscription = await stripe.subscriptions.update(
       change.stripe_subscription_id,
       {
         items: [{ id: change.stripe_item_id, price: change.stripe_price_id }],
         proration_behavior: prorationBehavior,
         // The change waits for its payment: until then nothing of the subscription, and so no limit, is different.
         payment_behavior: "pending_if_incomplete",
-        // Whoever chooses a plan means to go on.
-        ...(account.cancel_at_period_end && { cancel_at_period_end: false }),
         expand: ["latest_invoice.confirmation_secret"],
       },
       options,
     );
     const isPending = subscription.pending_update !== null;
+    const clientSecret = isPending ? clientSecretOf(subscription) : null;
+    // Whoever chooses a plan means to go on. By itself: Stripe takes it with no change that may have to wait.
+    if (account.cancel_at_period_end && !isPending) subscription = await resume(stripe, subscription.id);
     return Response.json({
       ...stateOf(subscription),
       planId: price_id,
       isPending,
-      clientSecret: isPending ? clientSecretOf(subscription) : null,
+      clientSecret,
     });
   });
+}
+
+/** Takes a cancellation back, whether it was asked for by the flag or, as Stripe's own portal does, by its date. */
+async function resume(
+  stripe: Stripe,
+  id: string,
+  options: Stripe.RequestOptions = {},
+): Promise<Stripe.Subscription> {
+  const { cancel_at_period_end, cancel_at } = await stripe.subscriptions.retrieve(id);
+  const change =
+    cancel_at !== null && !cancel_at_period_end
+      ? { cancel_at: "" as const }
+      : { cancel_at_period_end: false };
+  return stripe.subscriptions.update(id, change, options);
 }
 
 /** Whether a tenant would get more than it has; also where what it has is sold no more. */

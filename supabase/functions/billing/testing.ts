@@ -173,6 +173,7 @@ export const subscription = (changes = {}) => ({
   id: "sub_1",
   object: "subscription",
   status: "active",
+  cancel_at: null,
   cancel_at_period_end: false,
   items: { object: "list", data: [{ id: "si_1", current_period_end: SECONDS + 86_400 }] },
   latest_invoice: null,

@@ -81,6 +81,9 @@ const update = {
   payment_settings: ignored,
 };
 
+/** What Stripe does not take beside a change that waits for its payment. */
+const NEVER_PENDING = ["cancel_at", "cancel_at_period_end", "metadata"] as const;
+
 const STATUSES = [
   "all",
   "active",
@@ -163,6 +166,10 @@ function updateRoute(
   id: string,
 ): Stripe.Subscription {
   const subscription = subscriptionWith(state, id);
+  if (params.payment_behavior === "pending_if_incomplete") {
+    const name = NEVER_PENDING.find((key) => params[key] !== undefined);
+    if (name !== undefined) throw neverPending(name);
+  }
   const [item] = params.items ?? [];
   if (item?.id !== undefined && item.id !== onlyItem(subscription).id) {
     throw missing("subscription_item", item.id, "items[0][id]");
@@ -190,6 +197,12 @@ function updateRoute(
   });
   return subscription;
 }
+
+const neverPending = (name: string) =>
+  invalid(
+    `When \`payment_behavior\` is set to \`pending_if_incomplete\`, you can only pass supported params. \`${name}\` is not supported.`,
+    name,
+  );
 
 function endOf(params: {
   cancel_at?: string | number | null | undefined;

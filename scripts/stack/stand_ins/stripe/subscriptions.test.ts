@@ -265,6 +265,36 @@ test("a pending change that is not paid is forgotten", async () => {
   });
 });
 
+test.for<[string, Stripe.SubscriptionUpdateParams]>([
+  ["cancel_at_period_end", { cancel_at_period_end: true }],
+  ["cancel_at_period_end", { cancel_at_period_end: false }],
+  ["cancel_at", { cancel_at: BEGIN + DAY }],
+  ["cancel_at", { cancel_at: "" }],
+  ["metadata", { metadata: { note: "x" } }],
+  ["metadata", { metadata: "" }],
+])("a change that may have to wait for its payment is refused with %s: %o", async ([param, more]) => {
+  await using fixture = await startFixture();
+  const { id } = await fixture.customer();
+  const subscription = await fixture.subscribe(id);
+  const upgrade = (payment_behavior: "allow_incomplete" | "pending_if_incomplete") =>
+    change(fixture.stripe, subscription, "price_pro", {
+      payment_behavior,
+      proration_behavior: "always_invoice",
+      ...more,
+    });
+  const before = await fixture.events();
+  await expect(upgrade("pending_if_incomplete")).rejects.toMatchObject({
+    message: expect.stringContaining(`\`${param}\` is not supported`),
+    param,
+    statusCode: 400,
+    type: "StripeInvalidRequestError",
+  });
+  expect(await fixture.stripe.subscriptions.retrieve(subscription.id)).toEqual(subscription);
+  expect(await fixture.events()).toEqual(before);
+  // By another behavior Stripe takes both at once.
+  expect(itemOf(await upgrade("allow_incomplete")).price.id).toBe("price_pro");
+});
+
 test("a cancellation at the period's end is said, unsaid and at last happens", async () => {
   await using fixture = await startFixture();
   const { stripe } = fixture;

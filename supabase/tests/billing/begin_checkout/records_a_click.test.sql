@@ -1,5 +1,5 @@
 begin;
-select plan(26);
+select plan(28);
 
 select tests.create_user('olga');
 select tests.create_tenant(t, 'free') from unnest(array['acme', 'globex']) t;
@@ -17,7 +17,7 @@ grant select on made to authenticated, service_role;
 select tests.act_as_owner();
 select results_eq(
   'select c.* from made c',
-  $$ select id, tests.tenant_id('acme'), 'acme', 'startup_monthly', 'price_startup_monthly', null::text, 'olga@example.com' from public.checkout_sessions $$,
+  $$ select id, tests.tenant_id('acme'), 'acme', 'startup_monthly', 'price_startup_monthly', null::text, 'olga@example.com', array[]::text[] from public.checkout_sessions $$,
   'a checkout is what Stripe has to be told'
 );
 select results_eq(
@@ -53,13 +53,19 @@ select tests.ingest('a', 'customer.subscription.created', tests.stripe_subscript
 select is(pg_temp.begin('startup_monthly', 'k2'), null, 'a subscription that is not paid for keeps nobody from another');
 select tests.ingest('b', 'customer.subscription.updated', tests.stripe_subscription('acme', p_status => 'paused'), '1 minute');
 select is(pg_temp.begin('enterprise_annual', 'k3'), 'PT409 already_subscribed', 'one that may still be charged for does');
-select is(pg_temp.begin('startup_monthly', 'k2'), null, 'though not from what they began before');
+select is(pg_temp.begin('startup_monthly', 'k2'), 'PT409 already_subscribed', 'also from what they began before');
 select is(pg_temp.begin('enterprise_annual', 'k3', 'globex'), null, 'nor other tenants');
-select is((select stripe_customer_id from begin_checkout(tests.tenant_id('acme'), 'startup_monthly', 'k2')), 'cus_acme', 'Stripe''s customer is told');
 select tests.ingest('c', 'customer.subscription.updated', tests.stripe_subscription('acme', p_more => '{"cancel_at_period_end": true}'), '2 minutes');
 select is(pg_temp.begin('enterprise_annual', 'k4'), 'PT409 already_subscribed', 'one that will end does');
 update public.tenants set clock_offset = '30 days' where id = tests.tenant_id('acme');
 select is(pg_temp.begin('enterprise_annual', 'k4'), null, 'until it has, in the tenant''s time');
+select is((select stripe_customer_id from begin_checkout(tests.tenant_id('acme'), 'startup_monthly', 'k2')), 'cus_acme', 'Stripe''s customer is told');
+
+-- Of two sessions both could be paid.
+select record_checkout_session(checkout_id, 'cs_1', now() + interval '1 day') from begin_checkout(tests.tenant_id('acme'), 'startup_monthly', 'k5');
+select record_checkout_session(checkout_id, 'cs_old', now()) from begin_checkout(tests.tenant_id('acme'), 'startup_monthly', 'k6');
+select is((select open_session_ids from begin_checkout(tests.tenant_id('acme'), 'startup_monthly', 'k7')), array['cs_1'], 'sessions that are open are told');
+select is((select open_session_ids from begin_checkout(tests.tenant_id('acme'), 'startup_monthly', 'k5')), array[]::text[], 'but not a checkout''s own');
 
 -- 100 a day.
 delete from public.checkout_sessions;

@@ -79,7 +79,7 @@ select is(pg_temp.errors(a, 'operator'), 'PT403 platform_admin_only', a || ' cal
 from unnest(array['olga', 'bob', 'vic', 'acme owner']) a;
 select is(pg_temp.errors(a, 'service'), '42501', a || ' calls nothing that is the service role''s') from unnest(array['olga', 'root', 'acme owner']) a;
 
-select is(pg_temp.errors(a, 'owner'), 'none', a || ' calls what is an owner''s') from unnest(array['olga', 'acme owner', 'root', 'service_role']) a;
+select is(pg_temp.errors(a, 'owner'), 'PT409 already_subscribed, none', a || ' calls what is an owner''s') from unnest(array['olga', 'acme owner', 'root', 'service_role']) a;
 select is(pg_temp.errors(a, 'operator'), 'none', a || ' calls what is an operator''s') from unnest(array['root', 'service_role']) a;
 select is(pg_temp.errors('service_role', 'service'), 'none', 'the service role calls what is its own');
 select is(pg_temp.seen(a), '1 1 1 1 0', a || ' sees the rows, but not what Stripe told') from unnest(array['olga', 'acme owner']) a;

@@ -4,6 +4,7 @@ select plan(17);
 select tests.create_user(u) from unnest(array['olga', 'root']) u;
 select tests.create_tenant('acme', 'free');
 update public.plan_prices set stripe_price_id = null;
+delete from private.stripe_prices;
 select tests.add_member('acme', 'olga', 'owner');
 insert into public.platform_admins (user_id) values (tests.user_id('root'));
 select is_empty('select from get_webhook_counts()', 'at first nothing has come');

@@ -3,6 +3,7 @@ select plan(6);
 
 select tests.create_tenant('acme', 'free');
 update public.plan_prices set stripe_price_id = null;
+delete from private.stripe_prices;
 create temp table told as
 select tests.stripe_event('a', 'customer.subscription.created', tests.stripe_subscription('acme')) as event;
 select is((select status from told, ingest_stripe_event(event)), 'failed', 'an event fails');

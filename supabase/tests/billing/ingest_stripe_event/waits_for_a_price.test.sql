@@ -3,6 +3,7 @@ select plan(17);
 
 select tests.create_tenant(t, 'free') from unnest(array['acme', 'globex']) t;
 update public.plan_prices set stripe_price_id = null;
+delete from private.stripe_prices;
 select is(
   (select a.error from ingest_stripe_event(tests.stripe_event('a', 'customer.subscription.created', tests.stripe_subscription('acme'))) a),
   'price_unknown: No price is sold by price_startup_monthly.', 'a subscription to what is not for sale here fails'

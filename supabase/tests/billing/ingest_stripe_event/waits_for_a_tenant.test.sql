@@ -67,7 +67,7 @@ select is((select status::text from public.stripe_events where id = 'd'), 'faile
 
 select is(
   tests.ingest('g', 'checkout.session.completed', jsonb_build_object(
-    'id', 'cs_1', 'object', 'checkout.session', 'status', 'complete', 'customer', 'cus_2', 'client_reference_id', tests.tenant_id('globex')
+    'id', 'cs_1', 'object', 'checkout.session', 'status', 'complete', 'customer', 'cus_2', 'metadata', jsonb_build_object('tenant_id', tests.tenant_id('globex'))
   )), 'processed', 'until a checkout names its tenant'
 );
 select results_eq('select * from pg_temp.due()', array['d'], 'then it is due');

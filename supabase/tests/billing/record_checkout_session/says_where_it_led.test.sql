@@ -12,7 +12,7 @@ create function pg_temp.record(p_key text, p_session text default 'cs_1') return
 $$;
 create function pg_temp.session(p_id text, p_key text, p_status text, p_more jsonb default '{}') returns jsonb language sql as $$
   select jsonb_build_object('id', p_id, 'object', 'checkout.session', 'status', p_status, 'customer', 'cus_acme', 'created', tests.stripe_now('-5 minutes'),
-    'client_reference_id', tests.tenant_id('acme'), 'metadata', jsonb_build_object('checkout_id', (select id from made where k = p_key))) || p_more
+    'metadata', jsonb_build_object('tenant_id', tests.tenant_id('acme'), 'checkout_id', (select id from made where k = p_key))) || p_more
 $$;
 create function pg_temp.state(p_key text) returns text language sql as $$
   select concat_ws(' ', status, stripe_session_id, opened_at - now(), expires_at - now(), completed_at - date_trunc('second', now()))
@@ -33,7 +33,7 @@ select is(pg_temp.record('b', 'cs_1'), '23505', 'a session is one checkout''s');
 select is(pg_temp.state('b'), 'clicked', 'the others are clicks');
 
 -- How it ends.
-select is(tests.ingest('e1', 'checkout.session.completed', pg_temp.session('cs_1', 'a', 'complete', '{"metadata": {}}'), '1 hour'), 'processed', 'it is completed');
+select is(tests.ingest('e1', 'checkout.session.completed', pg_temp.session('cs_1', 'a', 'complete', jsonb_build_object('metadata', jsonb_build_object('tenant_id', tests.tenant_id('acme')))), '1 hour'), 'processed', 'it is completed');
 select is(pg_temp.state('a'), 'completed cs_1 00:00:00 1 day 01:00:00', 'the session tells which');
 select is(pg_temp.state('c'), 'clicked', 'of all');
 select is((select stripe_customer_id from public.tenants where id = tests.tenant_id('acme')), 'cus_acme', 'its customer is the tenant''s');
@@ -49,13 +49,15 @@ select tests.ingest('e4', 'checkout.session.expired', pg_temp.session('cs_c', 'c
 select is(pg_temp.state('c') ~ '^completed', true, 'and does not expire');
 select is(
   tests.ingest('e5', 'checkout.session.completed', pg_temp.session('cs_d', 'd', 'complete', jsonb_build_object(
-    'customer', 'cus_globex', 'client_reference_id', tests.tenant_id('globex')))), 'processed', 'one of another tenant'
+    'customer', 'cus_globex', 'metadata', jsonb_build_object('tenant_id', tests.tenant_id('globex'), 'checkout_id', (select id from made where k = 'd'))
+  ))), 'processed', 'one of another tenant'
 );
 select is(pg_temp.state('d'), 'clicked', 'completes no checkout of this one');
 select is((select stripe_customer_id from public.tenants where id = tests.tenant_id('globex')), 'cus_globex', 'but has its customer');
 select is(
-  tests.ingest('e6', 'checkout.session.completed', '{"id": "cs_x", "object": "checkout.session", "status": "complete", "customer": null}'),
-  'failed tenant_unknown', 'one of nobody fails'
+  tests.ingest('e6', 'checkout.session.completed', jsonb_build_object(
+    'id', 'cs_x', 'object', 'checkout.session', 'status', 'complete', 'customer', 'cus_x', 'client_reference_id', tests.tenant_id('acme'))),
+  'failed tenant_unknown', 'one of nobody fails: a reference comes from whoever pays'
 );
 select throws_ok($$ update public.checkout_sessions set status = 'completed', completed_at = null $$, '23514', null, 'what is completed has a time');
 select throws_ok($$ update public.checkout_sessions set status = 'open', completed_at = now() $$, '23514', null, 'and nothing else');

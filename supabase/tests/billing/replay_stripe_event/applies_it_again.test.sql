@@ -5,6 +5,7 @@ select tests.create_user('root');
 insert into public.platform_admins (user_id) values (tests.user_id('root'));
 select tests.create_tenant('acme', 'free');
 update public.plan_prices set stripe_price_id = null;
+delete from private.stripe_prices;
 select tests.ingest('a', 'customer.subscription.created', tests.stripe_subscription('acme'));
 select tests.sell_prices();
 update public.stripe_events set next_attempt_at = null;

@@ -3,6 +3,7 @@ select plan(30);
 
 select tests.create_tenant('acme', 'free');
 update public.plan_prices set stripe_price_id = null;
+delete from private.stripe_prices;
 select tests.ingest('a', 'customer.subscription.created', tests.stripe_subscription('acme'));
 create function pg_temp.pause() returns interval language plpgsql as $$
 declare

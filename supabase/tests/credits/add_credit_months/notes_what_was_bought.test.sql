@@ -32,7 +32,8 @@ select is_empty('table noted', 'nor one without lines');
 
 select pg_temp.add(
   pg_temp.line('month', 'price_startup_monthly', 4900), pg_temp.line('pro', 'price_pro', 4900),
-  pg_temp.line('year', 'price_enterprise_annual', 149900, '2031-04-05Z'), pg_temp.line('cent', 'price_startup_monthly', -1)
+  pg_temp.line('year', 'price_enterprise_annual', 149900, '2031-04-05Z'), pg_temp.line('cent', 'price_startup_monthly', -1),
+  pg_temp.line('extra', 'price_of_something_else', 4900)
 );
 select results_eq(
   'table noted', $$ values ('cent', 1::bigint, -300::numeric), ('month', 1, 300), ('year', 12, 14400) $$,

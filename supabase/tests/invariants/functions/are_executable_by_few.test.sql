@@ -50,7 +50,7 @@ select set_eq(
     'extend_reservation', 'extend_trial', 'generate_audit_report', 'get_audit_events', 'get_billing_account',
     'get_billing_kpis', 'get_credit_balance', 'get_invoices', 'get_members', 'get_multi_tenant_stats',
     'get_quota_checks', 'get_quota_status', 'get_rate_limit_usage', 'get_subscription', 'get_tenant_events',
-    'get_tenant_usage', 'get_tenants_exceeding_quota', 'get_today_usage', 'get_top_consumers', 'get_webhook_counts',
+    'get_tenant_usage', 'get_tenants_exceeding_quota', 'get_today_usage', 'get_top_consumers', 'get_unknown_stripe_events', 'get_webhook_counts',
     'grant_credits', 'ingest_stripe_event', 'invite_member', 'log_audit_event', 'reactivate_user',
     'recompute_usage_metrics', 'reconcile_subscriptions', 'record_checkout_session', 'record_usage',
     'release_reservation', 'remove_member', 'replay_stripe_event', 'reserve_quota', 'reset_quota_counter',

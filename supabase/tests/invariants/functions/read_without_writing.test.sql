@@ -1,5 +1,5 @@
 begin;
-select plan(24);
+select plan(25);
 
 select tests.create_tenant('acme', 'trial');
 select record_usage(tests.tenant_id('acme'),
@@ -15,7 +15,7 @@ create temp table calls as select * from unnest(array[
   'get_tenant_events(tests.tenant_id(''acme''))', 'get_top_consumers(''tokens'')', 'get_multi_tenant_stats()',
   'get_tenants_exceeding_quota()', 'get_quota_checks(tests.tenant_id(''acme''))',
   'get_rate_limit_usage(tests.tenant_id(''acme''))', 'explain_decision((select id from public.quota_decisions))',
-  'get_audit_events()', 'get_members(tests.tenant_id(''acme''))', 'verify_audit_chain(tests.tenant_id(''acme''))',
+  'get_unknown_stripe_events(array[''evt_1''])', 'get_audit_events()', 'get_members(tests.tenant_id(''acme''))', 'verify_audit_chain(tests.tenant_id(''acme''))',
   'generate_audit_report(tests.tenant_id(''acme''), ''2020-01-01'', ''2099-01-01'')',
   'get_subscription(tests.tenant_id(''acme''))', 'get_invoices(tests.tenant_id(''acme''))',
   'get_billing_account(tests.tenant_id(''acme''))', 'check_plan_change(tests.tenant_id(''acme''), ''enterprise_monthly'')',
