@@ -1248,7 +1248,7 @@ begin
           v_applied.previous_plan_id := null;
         end if;
         update private.stripe_objects o
-        set event_id = v_latest.id, is_final = v_latest.is_final, occurred_at = v_latest.occurred_at
+        set is_final = v_latest.is_final, occurred_at = v_latest.occurred_at
         where o.object_id = p_event.object_id;
         update public.stripe_events e
         set status = 'processed', last_error = null, next_attempt_at = null, applied_at = clock_timestamp(),
@@ -5120,14 +5120,13 @@ $$;
 
 CREATE TABLE private.stripe_objects (
     object_id text NOT NULL,
-    event_id text,
     is_final boolean DEFAULT false NOT NULL,
     occurred_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
 );
 
 -- Name: TABLE stripe_objects; Type: COMMENT; Schema: private; Owner: -
 
-COMMENT ON TABLE private.stripe_objects IS 'The event that each object of Stripe stands at, kept when the event itself is forgotten; the row is the object''s lock.';
+COMMENT ON TABLE private.stripe_objects IS 'Where each object of Stripe stands: when its latest event was, and whether that ended it; kept when the event is forgotten. The row is the object''s lock.';
 
 -- Name: lock_stripe_object(text); Type: FUNCTION; Schema: private; Owner: -
 

@@ -102,12 +102,11 @@ insert into private.mirrored_events (type, object, rank) values
 
 create table private.stripe_objects (
   object_id text primary key,
-  event_id text,
   is_final boolean not null default false,
   occurred_at timestamptz not null default '-infinity'
 );
 comment on table private.stripe_objects is
-  'The event that each object of Stripe stands at, kept when the event itself is forgotten; the row is the object''s lock.';
+  'Where each object of Stripe stands: when its latest event was, and whether that ended it; kept when the event is forgotten. The row is the object''s lock.';
 alter table private.stripe_objects enable row level security;
 
 create table private.stripe_event_counts (

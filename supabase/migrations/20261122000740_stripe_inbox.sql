@@ -39,7 +39,7 @@ begin
           v_applied.previous_plan_id := null;
         end if;
         update private.stripe_objects o
-        set event_id = v_latest.id, is_final = v_latest.is_final, occurred_at = v_latest.occurred_at
+        set is_final = v_latest.is_final, occurred_at = v_latest.occurred_at
         where o.object_id = p_event.object_id;
         update public.stripe_events e
         set status = 'processed', last_error = null, next_attempt_at = null, applied_at = clock_timestamp(),
