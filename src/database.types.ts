@@ -4,6 +4,57 @@ export type Json = string | number | boolean | null | { [key: string]: Json | un
 export type Database = {
   public: {
     Tables: {
+      alert_channels: {
+        Row: {
+          config: NonNullable<Json>;
+          created_at: string;
+          disabled_reason: string | null;
+          enabled: boolean;
+          id: string;
+          is_from_environment: boolean;
+          name: string;
+          secret_rotated_at: string | null;
+          tenant_id: string | null;
+          type: Database["public"]["Enums"]["alert_channel_type"];
+          updated_at: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          config?: NonNullable<Json>;
+          created_at?: string;
+          disabled_reason?: string | null;
+          enabled?: boolean;
+          id?: string;
+          is_from_environment?: boolean;
+          name: string;
+          secret_rotated_at?: string | null;
+          tenant_id?: string | null;
+          type: Database["public"]["Enums"]["alert_channel_type"];
+          updated_at?: string;
+        };
+        Update: {
+          config?: NonNullable<Json>;
+          created_at?: string;
+          disabled_reason?: string | null;
+          enabled?: boolean;
+          id?: string;
+          is_from_environment?: boolean;
+          name?: string;
+          secret_rotated_at?: string | null;
+          tenant_id?: string | null;
+          type?: Database["public"]["Enums"]["alert_channel_type"];
+          updated_at?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "alert_channels_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       alert_notifications: {
         Row: {
           alert_id: string | null;
@@ -12,6 +63,7 @@ export type Database = {
           created_at: string;
           id: string;
           kind: string;
+          lane: string;
           last_error: string | null;
           locked_until: string | null;
           next_attempt_at: string;
@@ -29,6 +81,7 @@ export type Database = {
           created_at?: string;
           id?: string;
           kind: string;
+          lane?: string;
           last_error?: string | null;
           locked_until?: string | null;
           next_attempt_at?: string;
@@ -45,6 +98,7 @@ export type Database = {
           created_at?: string;
           id?: string;
           kind?: string;
+          lane?: string;
           last_error?: string | null;
           locked_until?: string | null;
           next_attempt_at?: string;
@@ -55,6 +109,203 @@ export type Database = {
           tenant_id?: string | null;
         };
         Relationships: [];
+      };
+      alert_rule_types: {
+        Row: {
+          action_required: boolean;
+          critical_threshold: number | null;
+          description: string;
+          is_of_tenants: boolean;
+          severity: Database["public"]["Enums"]["alert_severity"];
+          threshold: number;
+          type: string;
+          window_minutes: number;
+        };
+        ComputedFields: never;
+        Insert: {
+          action_required?: boolean;
+          critical_threshold?: number | null;
+          description: string;
+          is_of_tenants: boolean;
+          severity: Database["public"]["Enums"]["alert_severity"];
+          threshold: number;
+          type: string;
+          window_minutes: number;
+        };
+        Update: {
+          action_required?: boolean;
+          critical_threshold?: number | null;
+          description?: string;
+          is_of_tenants?: boolean;
+          severity?: Database["public"]["Enums"]["alert_severity"];
+          threshold?: number;
+          type?: string;
+          window_minutes?: number;
+        };
+        Relationships: [];
+      };
+      alert_rules: {
+        Row: {
+          channel_ids: string[];
+          cooldown: string;
+          created_at: string;
+          enabled: boolean;
+          id: string;
+          metric: string | null;
+          name: string;
+          severity: Database["public"]["Enums"]["alert_severity"] | null;
+          tenant_id: string | null;
+          threshold: number | null;
+          type: string;
+          updated_at: string;
+          window_minutes: number | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          channel_ids?: string[];
+          cooldown?: string;
+          created_at?: string;
+          enabled?: boolean;
+          id?: string;
+          metric?: string | null;
+          name: string;
+          severity?: Database["public"]["Enums"]["alert_severity"] | null;
+          tenant_id?: string | null;
+          threshold?: number | null;
+          type: string;
+          updated_at?: string;
+          window_minutes?: number | null;
+        };
+        Update: {
+          channel_ids?: string[];
+          cooldown?: string;
+          created_at?: string;
+          enabled?: boolean;
+          id?: string;
+          metric?: string | null;
+          name?: string;
+          severity?: Database["public"]["Enums"]["alert_severity"] | null;
+          tenant_id?: string | null;
+          threshold?: number | null;
+          type?: string;
+          updated_at?: string;
+          window_minutes?: number | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "alert_rules_metric_fkey";
+            columns: ["metric"];
+            isOneToOne: false;
+            referencedRelation: "metrics";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "alert_rules_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "alert_rules_type_fkey";
+            columns: ["type"];
+            isOneToOne: false;
+            referencedRelation: "alert_rule_types";
+            referencedColumns: ["type"];
+          },
+        ];
+      };
+      alerts: {
+        Row: {
+          acknowledged_at: string | null;
+          acknowledged_by: string | null;
+          action_required: boolean;
+          cleared_at: string | null;
+          data: NonNullable<Json>;
+          dedup_key: string;
+          id: string;
+          last_occurred_at: string;
+          message: string;
+          occurrences: number;
+          opened_at: string;
+          resolution_note: string | null;
+          resolved_at: string | null;
+          resolved_by: string | null;
+          rule_id: string | null;
+          severity: Database["public"]["Enums"]["alert_severity"];
+          status: Database["public"]["Enums"]["alert_status"];
+          tenant_id: string | null;
+          title: string;
+          type: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          acknowledged_at?: string | null;
+          acknowledged_by?: string | null;
+          action_required?: boolean;
+          cleared_at?: string | null;
+          data?: NonNullable<Json>;
+          dedup_key: string;
+          id?: string;
+          last_occurred_at?: string;
+          message: string;
+          occurrences?: number;
+          opened_at?: string;
+          resolution_note?: string | null;
+          resolved_at?: string | null;
+          resolved_by?: string | null;
+          rule_id?: string | null;
+          severity: Database["public"]["Enums"]["alert_severity"];
+          status?: Database["public"]["Enums"]["alert_status"];
+          tenant_id?: string | null;
+          title: string;
+          type: string;
+        };
+        Update: {
+          acknowledged_at?: string | null;
+          acknowledged_by?: string | null;
+          action_required?: boolean;
+          cleared_at?: string | null;
+          data?: NonNullable<Json>;
+          dedup_key?: string;
+          id?: string;
+          last_occurred_at?: string;
+          message?: string;
+          occurrences?: number;
+          opened_at?: string;
+          resolution_note?: string | null;
+          resolved_at?: string | null;
+          resolved_by?: string | null;
+          rule_id?: string | null;
+          severity?: Database["public"]["Enums"]["alert_severity"];
+          status?: Database["public"]["Enums"]["alert_status"];
+          tenant_id?: string | null;
+          title?: string;
+          type?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "alerts_rule_id_fkey";
+            columns: ["rule_id"];
+            isOneToOne: false;
+            referencedRelation: "alert_rules";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "alerts_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "alerts_type_fkey";
+            columns: ["type"];
+            isOneToOne: false;
+            referencedRelation: "alert_rule_types";
+            referencedColumns: ["type"];
+          },
+        ];
       };
       api_keys: {
         Row: {
@@ -1336,6 +1587,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      acknowledge_alert: { Args: { id: string }; Returns: number };
       aggregate_usage_metrics: {
         Args: Record<PropertyKey, never>;
         Returns: Database["public"]["CompositeTypes"]["rollup_answer"][];
@@ -1356,6 +1608,7 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      auto_resolve_stale_alerts: { Args: { max_age?: string }; Returns: number };
       begin_checkout: {
         Args: { idempotency_key?: string; ip_address?: string; price_id: string; tenant_id: string };
         Returns: Database["public"]["CompositeTypes"]["checkout"][];
@@ -1372,6 +1625,16 @@ export type Database = {
         SetofOptions: {
           from: "*";
           to: "stripe_recovery_start";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      calculate_billing_health_score: {
+        Args: { tenant_id: string };
+        Returns: Database["public"]["CompositeTypes"]["billing_health_score"][];
+        SetofOptions: {
+          from: "*";
+          to: "billing_health_score";
           isOneToOne: false;
           isSetofReturn: true;
         };
@@ -1418,6 +1681,16 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      claim_alert_notifications: {
+        Args: { lease_seconds?: number; max_rows?: number };
+        Returns: Database["public"]["CompositeTypes"]["claimed_notification"][];
+        SetofOptions: {
+          from: "*";
+          to: "claimed_notification";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       cleanup_old_audit_events: { Args: { keep?: string }; Returns: number };
       cleanup_old_realtime_events: { Args: { keep?: string }; Returns: number };
       clear_custom_quota: {
@@ -1438,6 +1711,20 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      complete_alert_notification: {
+        Args: {
+          attempt?: number;
+          blocks_channel?: boolean;
+          error?: string;
+          id: string;
+          is_gone?: boolean;
+          is_permanent?: boolean;
+          ok: boolean;
+          retry_after_seconds?: number;
+        };
+        Returns: number;
+      };
+      complete_alert_notifications: { Args: { outcomes: Json }; Returns: number };
       complete_stripe_recovery: { Args: { until: string }; Returns: undefined };
       consume_quota: {
         Args: {
@@ -1549,7 +1836,28 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      detect_usage_anomalies: {
+        Args: { hours?: number; threshold?: number };
+        Returns: Database["public"]["CompositeTypes"]["usage_anomaly"][];
+        SetofOptions: {
+          from: "*";
+          to: "usage_anomaly";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      enter_admin_area: { Args: { path: string }; Returns: boolean };
       erase_audit_personal_data: { Args: { email?: string; user_id?: string }; Returns: number };
+      evaluate_alert_rules: {
+        Args: { at?: string };
+        Returns: Database["public"]["CompositeTypes"]["evaluation_answer"][];
+        SetofOptions: {
+          from: "*";
+          to: "evaluation_answer";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       explain_decision: {
         Args: { decision_id: string };
         Returns: Database["public"]["CompositeTypes"]["quota_explanation"][];
@@ -1593,6 +1901,7 @@ export type Database = {
         };
       };
       generate_audit_report: { Args: { from_ts: string; tenant_id: string; to_ts: string }; Returns: Json };
+      generate_usage_report: { Args: { from_ts: string; tenant_id: string; to_ts: string }; Returns: Json };
       get_audit_events: {
         Args: {
           action?: string;
@@ -1630,6 +1939,8 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      get_billing_dashboard_metrics: { Args: { tenant_id: string }; Returns: Json };
+      get_billing_health: { Args: Record<PropertyKey, never>; Returns: Json };
       get_billing_kpis: {
         Args: { from_ts: string; to_ts: string };
         Returns: Database["public"]["CompositeTypes"]["billing_kpis"][];
@@ -1912,6 +2223,10 @@ export type Database = {
         Args: { checkout_id: string; expires_at: string; stripe_session_id: string };
         Returns: undefined;
       };
+      record_stripe_calls: {
+        Args: { failed: number; last_error?: string; succeeded: number };
+        Returns: undefined;
+      };
       record_usage: {
         Args: { events: Json; tenant_id: string };
         Returns: Database["public"]["CompositeTypes"]["record_usage_answer"][];
@@ -1922,6 +2237,7 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      register_operator_channels: { Args: { channels: Json }; Returns: number };
       reject_invite: { Args: { token: string }; Returns: undefined };
       release_reservation: {
         Args: { reservation_id: string };
@@ -1934,6 +2250,7 @@ export type Database = {
         };
       };
       remove_member: { Args: { tenant_id: string; user_id: string }; Returns: undefined };
+      replay_alert_notification: { Args: { id: string }; Returns: number };
       replay_stripe_event: {
         Args: { event_id: string };
         Returns: Database["public"]["CompositeTypes"]["stripe_event_answer"][];
@@ -1971,6 +2288,7 @@ export type Database = {
         };
         Returns: number;
       };
+      resolve_alert: { Args: { id: string; note?: string }; Returns: number };
       resolve_audit_event: {
         Args: { event_id: string; note?: string };
         Returns: {
@@ -1990,6 +2308,7 @@ export type Database = {
       };
       revoke_api_key: { Args: { id: string }; Returns: undefined };
       revoke_invite: { Args: { id: string }; Returns: undefined };
+      rotate_channel_secret: { Args: { id: string }; Returns: string };
       set_custom_quota: {
         Args: {
           limit_value: number;
@@ -2111,6 +2430,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      test_alert_channel: { Args: { channel_id: string }; Returns: string[] };
       transfer_ownership: {
         Args: { tenant_id: string; user_id: string };
         Returns: {
@@ -2153,6 +2473,9 @@ export type Database = {
       };
     };
     Enums: {
+      alert_channel_type: "email" | "slack" | "webhook" | "pagerduty" | "console";
+      alert_severity: "low" | "medium" | "high" | "critical";
+      alert_status: "open" | "acknowledged" | "resolved";
       audit_actor: "system" | "admin" | "tenant" | "visitor" | "api_key";
       audit_result: "success" | "failure" | "partial";
       audit_severity: "info" | "warning" | "error" | "critical";
@@ -2225,6 +2548,11 @@ export type Database = {
         status: string | null;
         cancel_at_period_end: boolean | null;
       };
+      billing_health_score: {
+        score: number | null;
+        grade: string | null;
+        components: Json | null;
+      };
       billing_kpis: {
         webhooks_received: number | null;
         webhooks_failed: number | null;
@@ -2248,6 +2576,19 @@ export type Database = {
         customer_email: string | null;
         open_session_ids: string[] | null;
       };
+      claimed_notification: {
+        id: string | null;
+        tenant_id: string | null;
+        alert_id: string | null;
+        channel_id: string | null;
+        kind: string | null;
+        channel_type: Database["public"]["Enums"]["alert_channel_type"] | null;
+        recipient: string | null;
+        config: Json | null;
+        payload: Json | null;
+        attempt: number | null;
+        created_at: string | null;
+      };
       created_api_key: {
         id: string | null;
         secret: string | null;
@@ -2263,6 +2604,10 @@ export type Database = {
         balance: number | null;
         reason: string | null;
         entry_id: number | null;
+      };
+      evaluation_answer: {
+        opened: number | null;
+        resolved: number | null;
       };
       member: {
         tenant_id: string | null;
@@ -2401,6 +2746,14 @@ export type Database = {
         metric: string | null;
         period_start: string | null;
         quantity: number | null;
+      };
+      usage_anomaly: {
+        tenant_id: string | null;
+        metric: string | null;
+        hour: string | null;
+        observed: number | null;
+        expected: number | null;
+        ratio: number | null;
       };
       usage_summary: {
         tenant_id: string | null;
@@ -2548,6 +2901,9 @@ export type CompositeTypes<
 export const Constants = {
   public: {
     Enums: {
+      alert_channel_type: ["email", "slack", "webhook", "pagerduty", "console"],
+      alert_severity: ["low", "medium", "high", "critical"],
+      alert_status: ["open", "acknowledged", "resolved"],
       audit_actor: ["system", "admin", "tenant", "visitor", "api_key"],
       audit_result: ["success", "failure", "partial"],
       audit_severity: ["info", "warning", "error", "critical"],

@@ -1,8 +1,10 @@
+import { Alerts } from "./alerts.ts";
 import { ApiKeys } from "./api_keys.ts";
 import { Audit, type AuditOptions } from "./audit.ts";
 import { Billing } from "./billing.ts";
 import type { Client } from "./client.ts";
 import { Credits } from "./credits.ts";
+import { Health } from "./health.ts";
 import { Quota, type QuotaOptions } from "./quota.ts";
 import { Team } from "./team.ts";
 import { Tenants } from "./tenants.ts";
@@ -19,6 +21,8 @@ export interface Meterbase {
   readonly billing: Billing;
   readonly credits: Credits;
   readonly audit: Audit;
+  readonly alerts: Alerts;
+  readonly health: Health;
 }
 
 export interface MeterbaseOptions {
@@ -47,9 +51,15 @@ export function createMeterbase(client: Client, options: MeterbaseOptions = {}):
     billing: new Billing(client),
     credits: new Credits(client),
     audit,
+    alerts: new Alerts(client),
+    health: new Health(client),
   };
 }
 
+export * from "./alert_manager.ts";
+export * from "./alert_rows.ts";
+export type { AlertManagerChannels, EmailOptions } from "./alert_senders.ts";
+export * from "./alerts.ts";
 export * from "./api_keys.ts";
 export * from "./audit.ts";
 export * from "./audit_builders.ts";
@@ -72,6 +82,8 @@ export * from "./credits.ts";
 export type { Database } from "./database.types.ts";
 export type { DeliveryOptions, Journal, Pending } from "./delivery_buffer.ts";
 export * from "./errors.ts";
+export * from "./health.ts";
+export * from "./monitor.ts";
 export * from "./quota.ts";
 export type {
   EnforcementOptions,
@@ -86,4 +98,5 @@ export type { Time } from "./time.ts";
 export * from "./tokens.ts";
 export * from "./usage.ts";
 export * from "./usage_buffer.ts";
+export * from "./usage_report.ts";
 export * from "./usage_tracker.ts";

@@ -59,6 +59,19 @@ CREATE TYPE private.credit_share AS (
 	credits numeric
 );
 
+-- Name: delivery_outcome; Type: TYPE; Schema: private; Owner: -
+
+CREATE TYPE private.delivery_outcome AS (
+	id uuid,
+	ok boolean,
+	error text,
+	retry_after_seconds integer,
+	is_permanent boolean,
+	is_gone boolean,
+	blocks_channel boolean,
+	attempt integer
+);
+
 -- Name: latency_sketch; Type: TYPE; Schema: private; Owner: -
 
 CREATE TYPE private.latency_sketch AS (
@@ -108,15 +121,13 @@ CREATE TYPE private.metered_sum AS (
 	lowest bigint
 );
 
--- Name: quota_batch; Type: TYPE; Schema: private; Owner: -
+-- Name: alert_severity; Type: TYPE; Schema: public; Owner: -
 
-CREATE TYPE private.quota_batch AS (
-	index bigint,
-	tenant_id uuid,
-	metric text,
-	subject text,
-	amounts bigint[],
-	keys text[]
+CREATE TYPE public.alert_severity AS ENUM (
+    'low',
+    'medium',
+    'high',
+    'critical'
 );
 
 -- Name: quota_period; Type: TYPE; Schema: public; Owner: -
@@ -127,6 +138,37 @@ CREATE TYPE public.quota_period AS ENUM (
     'day',
     'month',
     'none'
+);
+
+-- Name: observation; Type: TYPE; Schema: private; Owner: -
+
+CREATE TYPE private.observation AS (
+	rule_id uuid,
+	owner_id uuid,
+	dedup_key text,
+	type text,
+	severity public.alert_severity,
+	title text,
+	message text,
+	data jsonb,
+	action_required boolean,
+	cooldown interval,
+	clock_offset interval,
+	is_once boolean,
+	tenant_id uuid,
+	metric text,
+	period public.quota_period
+);
+
+-- Name: quota_batch; Type: TYPE; Schema: private; Owner: -
+
+CREATE TYPE private.quota_batch AS (
+	index bigint,
+	tenant_id uuid,
+	metric text,
+	subject text,
+	amounts bigint[],
+	keys text[]
 );
 
 -- Name: quota_answer; Type: TYPE; Schema: public; Owner: -
@@ -200,6 +242,24 @@ CREATE TYPE private.usage_partition AS (
 	name name,
 	starts_at timestamp with time zone,
 	ends_at timestamp with time zone
+);
+
+-- Name: alert_channel_type; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.alert_channel_type AS ENUM (
+    'email',
+    'slack',
+    'webhook',
+    'pagerduty',
+    'console'
+);
+
+-- Name: alert_status; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.alert_status AS ENUM (
+    'open',
+    'acknowledged',
+    'resolved'
 );
 
 -- Name: audit_actor; Type: TYPE; Schema: public; Owner: -
@@ -308,6 +368,14 @@ CREATE TYPE public.billing_account AS (
 	cancel_at_period_end boolean
 );
 
+-- Name: billing_health_score; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.billing_health_score AS (
+	score integer,
+	grade text,
+	components jsonb
+);
+
 -- Name: billing_kpis; Type: TYPE; Schema: public; Owner: -
 
 CREATE TYPE public.billing_kpis AS (
@@ -346,6 +414,22 @@ CREATE TYPE public.checkout_status AS ENUM (
     'expired'
 );
 
+-- Name: claimed_notification; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.claimed_notification AS (
+	id uuid,
+	tenant_id uuid,
+	alert_id uuid,
+	channel_id uuid,
+	kind text,
+	channel_type public.alert_channel_type,
+	recipient text,
+	config jsonb,
+	payload jsonb,
+	attempt integer,
+	created_at timestamp with time zone
+);
+
 -- Name: created_api_key; Type: TYPE; Schema: public; Owner: -
 
 CREATE TYPE public.created_api_key AS (
@@ -378,6 +462,13 @@ CREATE TYPE public.credit_entry_kind AS ENUM (
     'debit',
     'expiry',
     'correction'
+);
+
+-- Name: evaluation_answer; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.evaluation_answer AS (
+	opened integer,
+	resolved integer
 );
 
 -- Name: failure_mode; Type: TYPE; Schema: public; Owner: -
@@ -639,6 +730,17 @@ CREATE TYPE public.top_consumer AS (
 	quantity numeric
 );
 
+-- Name: usage_anomaly; Type: TYPE; Schema: public; Owner: -
+
+CREATE TYPE public.usage_anomaly AS (
+	tenant_id uuid,
+	metric text,
+	hour timestamp with time zone,
+	observed numeric,
+	expected numeric,
+	ratio numeric
+);
+
 -- Name: usage_summary; Type: TYPE; Schema: public; Owner: -
 
 CREATE TYPE public.usage_summary AS (
@@ -720,6 +822,25 @@ begin
 end
 $$;
 
+-- Name: acknowledge_alert(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.acknowledge_alert(p_id uuid) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_alert public.alerts := private.lock_alert(p_id);
+begin
+  if v_alert.status <> 'open' then
+    return 0;
+  end if;
+  update public.alerts a set status = 'acknowledged', acknowledged_at = now(), acknowledged_by = private.alert_actor()
+  where a.id = p_id;
+  perform private.tell_alerts(array[p_id], 'acknowledged');
+  return 1;
+end
+$$;
+
 -- Name: add_credit_months(uuid, jsonb); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.add_credit_months(p_tenant_id uuid, p_invoice jsonb) RETURNS void
@@ -766,7 +887,11 @@ begin
       case when c.window_start < excluded.window_start then excluded.used else c.used + excluded.used end,
       9007199254740991
     ),
-    window_start = greatest(c.window_start, excluded.window_start);
+    window_start = greatest(c.window_start, excluded.window_start),
+    next_threshold = case when c.window_start < excluded.window_start then 0 else c.next_threshold end;
+  perform private.cross_thresholds(p_tenant_id, p_metric, array(
+    select w.period from unnest(p_windows) w where w.subject = '' and w.period in ('day', 'month')
+  ));
 end
 $$;
 
@@ -944,6 +1069,83 @@ begin
   end loop;
   return v_answer;
 end
+$$;
+
+-- Name: alert_actor(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.alert_actor() RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return case when private.is_trusted() then 'system' else coalesce(auth.uid(), private.api_key_id())::text end;
+end
+$$;
+
+-- Name: alerts; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.alerts (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid,
+    rule_id uuid,
+    type text NOT NULL,
+    severity public.alert_severity NOT NULL,
+    title text NOT NULL,
+    message text NOT NULL,
+    data jsonb DEFAULT '{}'::jsonb NOT NULL,
+    action_required boolean DEFAULT false NOT NULL,
+    dedup_key text NOT NULL,
+    status public.alert_status DEFAULT 'open'::public.alert_status NOT NULL,
+    occurrences integer DEFAULT 1 NOT NULL,
+    opened_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_occurred_at timestamp with time zone DEFAULT now() NOT NULL,
+    acknowledged_at timestamp with time zone,
+    acknowledged_by text,
+    resolved_at timestamp with time zone,
+    resolved_by text,
+    resolution_note text,
+    cleared_at timestamp with time zone,
+    CONSTRAINT alerts_dated_when_resolved CHECK (((status = 'resolved'::public.alert_status) = (resolved_at IS NOT NULL))),
+    CONSTRAINT alerts_resolution_note_length CHECK ((char_length(resolution_note) <= 2000)),
+    CONSTRAINT alerts_resolved_when_cleared CHECK (((cleared_at IS NULL) OR (status = 'resolved'::public.alert_status)))
+);
+
+-- Name: TABLE alerts; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.alerts IS 'What rules have seen, one row for each episode.';
+
+-- Name: COLUMN alerts.tenant_id; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alerts.tenant_id IS 'Whose alert it is; null: the operator''s. Which tenant that is about says data.tenant_id.';
+
+-- Name: COLUMN alerts.dedup_key; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alerts.dedup_key IS 'What it is about: the rule, the tenant, and what of it.';
+
+-- Name: COLUMN alerts.occurrences; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alerts.occurrences IS 'How often it was seen with new facts, the first time included.';
+
+-- Name: COLUMN alerts.opened_at; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alerts.opened_at IS 'In the tenant''s time, as last_occurred_at is.';
+
+-- Name: COLUMN alerts.resolved_by; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alerts.resolved_by IS 'A user or API key, or the system when its condition was over.';
+
+-- Name: COLUMN alerts.cleared_at; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alerts.cleared_at IS 'When the episode ended: the condition was seen no more.';
+
+-- Name: alert_facts(public.alerts, text, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.alert_facts(p_alert public.alerts, p_tenant_name text, p_rule_name text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select to_jsonb(p_alert) - array['acknowledged_by', 'resolved_by', 'last_occurred_at', 'cleared_at']
+    || jsonb_build_object('tenant_name', p_tenant_name, 'rule_name', p_rule_name)
 $$;
 
 -- Name: answer_amounts(uuid, text, bigint[], private.quota_window[], bigint, private.quota_take); Type: FUNCTION; Schema: private; Owner: -
@@ -1781,6 +1983,38 @@ begin
 end
 $_$;
 
+-- Name: auto_resolve_stale_alerts(interval); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.auto_resolve_stale_alerts(p_max_age interval DEFAULT '7 days'::interval) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_ids uuid[];
+begin
+  perform private.require_platform_admin();
+  if p_max_age is null or p_max_age <= interval '0' then
+    perform private.raise_error(400, 'invalid_max_age', 'Alerts are stale after some time.');
+  end if;
+  with stale as (
+    select a.id
+    from public.alerts a left join public.tenants t on t.id = a.tenant_id
+    where a.status <> 'resolved' and a.last_occurred_at < now() + coalesce(t.clock_offset, '0') - p_max_age
+    order by a.id
+    for no key update of a skip locked
+  ),
+  resolved as (
+    update public.alerts a
+    set status = 'resolved', resolved_at = now(), resolved_by = 'system', resolution_note = 'Nothing new was seen for a long time.'
+    from stale s where a.id = s.id
+    returning a.id
+  )
+  select array_agg(r.id) into v_ids from resolved r;
+  perform private.tell_alerts(v_ids, 'resolved');
+  return coalesce(cardinality(v_ids), 0);
+end
+$$;
+
 -- Name: base62(bigint, integer); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.base62(p_value bigint, p_length integer) RETURNS text
@@ -1972,6 +2206,69 @@ begin
 end
 $$;
 
+-- Name: calculate_billing_health_score(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.calculate_billing_health_score(p_tenant_id uuid) RETURNS public.billing_health_score
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_at timestamptz;
+  v_unpaid int;
+  v_failed int;
+  v_percentage numeric;
+  v_error_rate numeric;
+  v_critical int;
+  v_high int;
+  v_other int;
+  v_payments numeric;
+  v_quota numeric;
+  v_errors numeric;
+  v_alerts numeric;
+  v_score int;
+begin
+  perform private.require_permission(p_tenant_id, 'billing:read');
+  v_at := private.tenant_now(p_tenant_id);
+  select count(distinct i.stripe_invoice_id) into v_unpaid
+  from public.invoices i
+  join public.payments p on p.tenant_id = i.tenant_id and p.stripe_invoice_id = i.stripe_invoice_id and p.status = 'failed'
+  where i.tenant_id = p_tenant_id and i.status = 'open';
+  select count(*) into v_failed
+  from public.payments p
+  left join public.invoices i on i.tenant_id = p.tenant_id and i.stripe_invoice_id = p.stripe_invoice_id
+  where p.tenant_id = p_tenant_id and p.status = 'failed' and p.occurred_at > v_at - interval '30 days' and i.status is distinct from 'open';
+  select max(100.0 * c.used / e.limit_value) into v_percentage
+  from public.entitlements e
+  join private.quota_counters c
+    on c.tenant_id = e.tenant_id and c.metric = e.metric and c.period = e.period and c.subject = ''
+    and c.window_start >= private.window_start(e.period, v_at)
+  where e.tenant_id = p_tenant_id and e.per = 'tenant' and e.period in ('day', 'month', 'none') and e.limit_value > 0;
+  select sum(u.api_calls_failed)::numeric / nullif(sum(u.api_calls_total), 0) into v_error_rate
+  from public.tenant_usage_metrics u
+  where u.tenant_id = p_tenant_id and u.period_type = 'hourly' and u.period_start > v_at - interval '25 hours';
+  select count(*) filter (where a.severity = 'critical'), count(*) filter (where a.severity = 'high'),
+    count(*) filter (where a.severity in ('low', 'medium'))
+  into v_critical, v_high, v_other
+  from public.alerts a where a.tenant_id = p_tenant_id and a.status <> 'resolved';
+
+  v_payments := greatest(100 - 40 * v_unpaid - 10 * v_failed, 0);
+  v_quota := least(greatest(100 - 4 * (coalesce(v_percentage, 0) - 75), 0), 100);
+  v_errors := greatest(100 - 1000 * coalesce(v_error_rate, 0), 0);
+  v_alerts := greatest(100 - 50 * v_critical - 25 * v_high - 10 * v_other, 0);
+  v_score := round((40 * v_payments + 25 * v_quota + 20 * v_errors + 15 * v_alerts) / 100);
+  return row(
+    v_score,
+    case when v_score >= 90 then 'A' when v_score >= 80 then 'B' when v_score >= 70 then 'C' when v_score >= 60 then 'D' else 'F' end,
+    jsonb_build_object(
+      'payments', jsonb_build_object('weight', 40, 'score', round(v_payments), 'unpaid_invoices', v_unpaid, 'failed_payments', v_failed),
+      'quota', jsonb_build_object('weight', 25, 'score', round(v_quota), 'highest_percentage', round(v_percentage, 2)),
+      'errors', jsonb_build_object('weight', 20, 'score', round(v_errors), 'error_rate', round(v_error_rate, 4)),
+      'alerts', jsonb_build_object('weight', 15, 'score', round(v_alerts), 'critical', v_critical, 'high', v_high, 'other', v_other)
+    )
+  );
+end
+$$;
+
 -- Name: call_function(text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.call_function(p_path text) RETURNS void
@@ -2065,6 +2362,85 @@ begin
 end
 $$;
 
+-- Name: alert_channels; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.alert_channels (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid,
+    type public.alert_channel_type NOT NULL,
+    name text NOT NULL,
+    config jsonb DEFAULT '{}'::jsonb NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    disabled_reason text,
+    is_from_environment boolean DEFAULT false NOT NULL,
+    secret_rotated_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT alert_channels_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100)))
+);
+
+-- Name: TABLE alert_channels; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.alert_channels IS 'Where a tenant, or the operator, wants to be told.';
+
+-- Name: COLUMN alert_channels.tenant_id; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alert_channels.tenant_id IS 'Null: the operator''s.';
+
+-- Name: COLUMN alert_channels.config; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alert_channels.config IS 'email {recipients}, slack {webhook_url, channel?}, webhook {url}, pagerduty {routing_key}, console {}. What is secret goes to Vault and leaves a mask.';
+
+-- Name: COLUMN alert_channels.disabled_reason; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alert_channels.disabled_reason IS 'Why it was disabled without its owner: gone, its endpoint answered 410.';
+
+-- Name: COLUMN alert_channels.is_from_environment; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alert_channels.is_from_environment IS 'Whether deliver-alerts keeps it as its environment says.';
+
+-- Name: channel_config(public.alert_channels); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.channel_config(p_channel public.alert_channels) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return case p_channel.type
+    when 'slack' then p_channel.config || jsonb_build_object('webhook_url', private.channel_secret(p_channel.id))
+    when 'pagerduty' then jsonb_build_object('routing_key', private.channel_secret(p_channel.id))
+    when 'webhook' then p_channel.config || jsonb_build_object('secrets', array_remove(array[
+      private.channel_secret(p_channel.id),
+      case when p_channel.secret_rotated_at > now() - interval '24 hours' then private.channel_secret(p_channel.id, true) end
+    ], null))
+    else '{}'
+  end;
+end
+$$;
+
+-- Name: channel_secret(uuid, boolean); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.channel_secret(p_channel_id uuid, p_is_previous boolean DEFAULT false) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return (
+    select s.decrypted_secret from vault.decrypted_secrets s
+    where s.name = private.channel_secret_name(p_channel_id, p_is_previous)
+  );
+end
+$$;
+
+-- Name: channel_secret_name(uuid, boolean); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.channel_secret_name(p_channel_id uuid, p_is_previous boolean) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select 'meterbase_channel_' || p_channel_id || case when p_is_previous then '_previous' else '' end
+$$;
+
 -- Name: chat_session(text, jsonb); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.chat_session(p_event_type text, p_metadata jsonb) RETURNS uuid
@@ -2073,6 +2449,28 @@ CREATE FUNCTION private.chat_session(p_event_type text, p_metadata jsonb) RETURN
     AS $$
 begin
   return case when p_event_type = 'chat_message' then md5(nullif(p_metadata ->> 'session_id', ''))::uuid end;
+end
+$$;
+
+-- Name: check_alert_rule(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.check_alert_rule() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if new.tenant_id is not null and not (select y.is_of_tenants from public.alert_rule_types y where y.type = new.type) then
+    perform private.raise_error(400, 'invalid_alert_rule', format('Rules of type %s are the operator''s.', new.type));
+  end if;
+  if exists (
+    select from unnest(new.channel_ids) i
+    where not exists (
+      select from public.alert_channels c where c.id = i and c.tenant_id is not distinct from new.tenant_id
+    )
+  ) then
+    perform private.raise_error(400, 'invalid_alert_rule', 'A rule tells the channels of its own tenant.');
+  end if;
+  return new;
 end
 $$;
 
@@ -2234,6 +2632,94 @@ begin
 end
 $$;
 
+-- Name: claim_alert_notifications(integer, integer); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.claim_alert_notifications(p_max_rows integer, p_lease_seconds integer) RETURNS SETOF public.claimed_notification
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_start text := left(md5(random()::text), 8);
+  v_lane text := v_start;
+  v_next record;
+  v_is_round boolean := false;
+  v_failing_retry_at timestamptz;
+  v_room int;
+  v_left int := p_max_rows;
+  v_ids uuid[] := '{}';
+  v_claimed uuid[];
+begin
+  perform private.check_max_rows(p_max_rows);
+  if p_lease_seconds is null or p_lease_seconds not between 1 and 3600 then
+    perform private.raise_error(400, 'invalid_lease', 'A lease is 1 to 3600 seconds.');
+  end if;
+  -- Whoever had these has fallen silent.
+  update public.alert_notifications n
+  set status = case when n.attempts >= 13 then 'dead' else 'failed' end::public.notification_status,
+      locked_until = null, next_attempt_at = now(), last_error = 'The worker fell silent.'
+  where n.id in (
+    select l.id from public.alert_notifications l
+    where l.status = 'sending' and l.locked_until < now()
+    order by l.id
+    for update skip locked
+  );
+
+  loop
+    select n.lane, n.next_attempt_at into v_next
+    from public.alert_notifications n
+    where n.status in ('pending', 'failed') and n.lane > v_lane
+    order by n.lane, n.next_attempt_at
+    limit 1;
+    if not found then
+      exit when v_is_round;
+      v_is_round := true;
+      v_lane := '';
+      continue;
+    end if;
+    v_lane := v_next.lane;
+    exit when v_is_round and v_lane > v_start;
+    continue when v_next.next_attempt_at > now();
+
+    select l.retry_at into v_failing_retry_at from private.failing_lanes l where l.lane = v_lane;
+    continue when v_failing_retry_at > now();
+    v_room := case when v_failing_retry_at is null then 20 else 1 end - (
+      select count(*) from public.alert_notifications n where n.lane = v_lane and n.status = 'sending'
+    );
+    continue when v_room <= 0;
+    with due as (
+      select n.id
+      from public.alert_notifications n
+      where n.status in ('pending', 'failed') and n.lane = v_lane and n.next_attempt_at <= now()
+        and (n.alert_id is null or not exists (
+          select from public.alert_notifications b
+          where b.alert_id = n.alert_id and b.channel_id = n.channel_id and b.recipient is not distinct from n.recipient
+            and b.created_at < n.created_at and b.status in ('pending', 'sending', 'failed')
+        ))
+      order by n.next_attempt_at
+      limit least(v_room, v_left)
+      for update skip locked
+    ),
+    claimed as (
+      update public.alert_notifications n
+      set status = 'sending', attempts = n.attempts + 1, locked_until = now() + make_interval(secs => p_lease_seconds)
+      from due d where n.id = d.id
+      returning n.id
+    )
+    select array_agg(c.id) into v_claimed from claimed c;
+    v_ids := v_ids || v_claimed;
+    v_left := p_max_rows - cardinality(v_ids);
+    exit when v_left = 0;
+  end loop;
+
+  return query
+    select n.id, n.tenant_id, n.alert_id, n.channel_id, n.kind, coalesce(c.type, 'email'), n.recipient,
+      private.channel_config(c), n.payload, n.attempts, n.created_at
+    from public.alert_notifications n
+    left join public.alert_channels c on c.id = n.channel_id
+    where n.id = any (v_ids);
+end
+$$;
+
 -- Name: cleanup_old_audit_events(interval); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.cleanup_old_audit_events(p_keep interval DEFAULT '2 years'::interval) RETURNS integer
@@ -2274,6 +2760,22 @@ begin
     execute format('drop table private.%I', v_name);
   end loop;
   return cardinality(v_names);
+end
+$$;
+
+-- Name: cleanup_old_notifications(interval); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.cleanup_old_notifications(p_keep interval DEFAULT '30 days'::interval) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_deleted int;
+begin
+  delete from public.alert_notifications n
+  where n.status = 'sent' and n.sent_at < now() - p_keep or n.status = 'dead' and n.created_at < now() - 3 * p_keep;
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
 end
 $$;
 
@@ -2407,6 +2909,104 @@ begin
   then
     perform set_config('synchronous_commit', 'off', true);
   end if;
+end
+$$;
+
+-- Name: complete_alert_notification(uuid, boolean, text, integer, boolean, boolean, boolean, integer); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.complete_alert_notification(p_id uuid, p_ok boolean, p_error text, p_retry_after_seconds integer, p_is_permanent boolean, p_is_gone boolean, p_blocks_channel boolean, p_attempt integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return private.complete_notifications(array[row(
+    p_id, p_ok, p_error, p_retry_after_seconds, p_is_permanent, p_is_gone, p_blocks_channel, p_attempt
+  )::private.delivery_outcome]);
+end
+$$;
+
+-- Name: complete_alert_notifications(jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.complete_alert_notifications(p_outcomes jsonb) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if p_outcomes is null or jsonb_typeof(p_outcomes) <> 'array' or jsonb_array_length(p_outcomes) > 1000 then
+    perform private.raise_error(400, 'invalid_outcomes', 'Outcomes are a JSON array of at most 1000 objects.');
+  end if;
+  return private.complete_notifications(array(
+    select o from jsonb_populate_recordset(null::private.delivery_outcome, p_outcomes) o
+  ));
+end
+$$;
+
+-- Name: complete_notifications(private.delivery_outcome[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.complete_notifications(p_outcomes private.delivery_outcome[]) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_completed int;
+  v_outcomes private.delivery_outcome[];
+  v_lane record;
+begin
+  with held as (
+    select n.id, o as outcome
+    from unnest(p_outcomes) o
+    join public.alert_notifications n on n.id = o.id
+    where case when o.ok then n.status <> 'sent' else n.status = 'sending' and n.attempts = coalesce(o.attempt, n.attempts) end
+    order by n.id
+    for update of n
+  ),
+  completed as (
+    update public.alert_notifications n
+    set status = case
+          when (h.outcome).ok then 'sent'
+          when (h.outcome).is_permanent or (h.outcome).is_gone or n.attempts >= 13 then 'dead'
+          else 'failed'
+        end::public.notification_status,
+        locked_until = null,
+        sent_at = case when (h.outcome).ok then now() end,
+        last_error = case when not (h.outcome).ok then left(coalesce((h.outcome).error, 'unknown'), 500) end,
+        next_attempt_at = case
+          when (h.outcome).ok then n.next_attempt_at
+          else now() + greatest(
+            private.retry_delay(n.attempts), least((h.outcome).retry_after_seconds, 86400) * interval '1 second'
+          )
+        end
+    from held h
+    where n.id = h.id
+    returning h.outcome
+  )
+  select count(*), array_agg(c.outcome) filter (where not (c.outcome).ok and ((c.outcome).blocks_channel or (c.outcome).is_gone))
+  into v_completed, v_outcomes
+  from completed c;
+
+  if v_outcomes is null then
+    -- A lane that delivers is well again.
+    delete from private.failing_lanes l
+    using public.alert_notifications n
+    where n.lane = l.lane and n.id in (select o.id from unnest(p_outcomes) o where o.ok);
+    return v_completed;
+  end if;
+  for v_lane in
+    select n.lane, n.channel_id, bool_or(o.is_gone) as is_gone, max(least(o.retry_after_seconds, 86400)) as retry_after
+    from unnest(v_outcomes) o join public.alert_notifications n on n.id = o.id
+    group by n.lane, n.channel_id
+    order by n.lane
+  loop
+    insert into private.failing_lanes as l (lane, failures, retry_at)
+    values (v_lane.lane, 1, now() + greatest(2, v_lane.retry_after) * interval '1 second')
+    on conflict (lane) do update set
+      failures = l.failures + 1,
+      retry_at = now() + greatest(least(power(2, least(l.failures + 1, 10)), 300), v_lane.retry_after) * interval '1 second';
+    if v_lane.is_gone then
+      update public.alert_channels c set enabled = false, disabled_reason = 'gone' where c.id = v_lane.channel_id;
+    end if;
+  end loop;
+  return v_completed;
 end
 $$;
 
@@ -3020,6 +3620,40 @@ begin
 end
 $_$;
 
+-- Name: cross_thresholds(uuid, text, public.quota_period[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.cross_thresholds(p_tenant_id uuid, p_metric text, p_periods public.quota_period[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_seen private.observation[];
+begin
+  v_seen := array(
+    select private.observe_quota(q)
+    from private.quota_observations q
+    where q.tenant_id = p_tenant_id and q.metric = p_metric and q.period = any (p_periods)
+      and (q.rule).type in ('usage_threshold', 'quota_warning')
+  );
+  if cardinality(v_seen) > 0 then
+    perform private.open_alerts(v_seen, now());
+  end if;
+  update private.quota_counters c
+  set next_threshold = (
+    select min((w.rule).threshold)
+    from private.watched_tenants w
+    where w.tenant_id = p_tenant_id and w.type in ('usage_threshold', 'quota_warning')
+      and ((w.rule).metric is null or (w.rule).metric = p_metric)
+      and (w.rule).threshold > coalesce((
+        select max(100.0 * c.used / e.limit_value)
+        from public.entitlements e
+        where e.tenant_id = p_tenant_id and e.metric = p_metric and e.period = c.period and e.per = 'tenant' and e.limit_value > 0
+      ), 0)
+  )
+  where c.tenant_id = p_tenant_id and c.metric = p_metric and c.period = any (p_periods) and c.subject = '';
+end
+$$;
+
 -- Name: subscriptions; Type: TABLE; Schema: public; Owner: -
 
 CREATE TABLE public.subscriptions (
@@ -3229,6 +3863,24 @@ begin
 end
 $$;
 
+-- Name: detect_usage_anomalies(integer, numeric); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.detect_usage_anomalies(p_hours integer, p_threshold numeric) RETURNS SETOF public.usage_anomaly
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.require_platform_admin();
+  if p_hours is null or p_hours not between 1 and 744 then
+    perform private.raise_error(400, 'invalid_hours', 'Anomalies are looked for in the last 1 to 744 hours.');
+  end if;
+  if p_threshold is null or p_threshold <= 1 then
+    perform private.raise_error(400, 'invalid_threshold', 'What is unusual is more than once what is usual.');
+  end if;
+  return query select * from private.find_anomalies(now(), p_hours, p_threshold);
+end
+$$;
+
 -- Name: ends_object(text, jsonb); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.ends_object(p_type text, p_object jsonb) RETURNS boolean
@@ -3320,6 +3972,23 @@ begin
 end
 $$;
 
+-- Name: enter_admin_area(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.enter_admin_area(p_path text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if private.is_trusted() or private.is_platform_admin() then
+    return true;
+  end if;
+  perform private.audit(
+    null, 'admin_access_denied', 'denied', 'admin_area', left(p_path, 200), p_severity => 'warning', p_result => 'failure'
+  );
+  return false;
+end
+$$;
+
 -- Name: erase_audit_personal_data(uuid, text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.erase_audit_personal_data(p_user_id uuid, p_email text) RETURNS bigint
@@ -3357,6 +4026,71 @@ begin
     p_metadata => jsonb_build_object('events', cardinality(v_event_ids))
   );
   return cardinality(v_event_ids);
+end
+$$;
+
+-- Name: evaluate_alert_rules(timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.evaluate_alert_rules(p_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS public.evaluation_answer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_at timestamptz := coalesce(p_at, now());
+  v_before uuid[];
+  v_seen private.observation[];
+  v_free text[];
+  v_opened uuid[];
+  v_resolved uuid[];
+begin
+  perform pg_advisory_xact_lock(hashtext('meterbase.evaluate_alert_rules'));
+  v_before := array(select a.id from public.alerts a where a.cleared_at is null);
+  v_seen := array(
+    select private.observe_quota(q) from private.quota_observations q
+    where q.window_end is null or q.window_end > v_at + (q.tenant).clock_offset
+    union all
+    select o from private.observe_usage(v_at) o
+    union all
+    select o from private.observe_platform(v_at) o
+  );
+
+  -- The counters of crossings that are not told yet, where nobody is about to tell of them.
+  v_free := array(
+    select s.dedup_key
+    from unnest(v_seen) s
+    join private.quota_counters c
+      on c.tenant_id = s.tenant_id and c.metric = s.metric and c.period = s.period and c.subject = ''
+    where s.period is not null and not exists (select from public.alerts a where a.dedup_key = s.dedup_key)
+    order by c.metric, c.tenant_id, c.period
+    for update of c skip locked
+  );
+  v_opened := private.open_alerts(
+    array(
+      select s from unnest(v_seen) s
+      where s.period is null or exists (select from unnest(v_free) f (dedup_key) where f.dedup_key = s.dedup_key)
+    ), v_at
+  );
+
+  update public.alerts a
+  set data = s.data, message = s.message, severity = s.severity, occurrences = a.occurrences + 1,
+      last_occurred_at = v_at + s.clock_offset
+  from unnest(v_seen) s
+  where a.dedup_key = s.dedup_key and a.status <> 'resolved' and a.data <> s.data;
+
+  with cleared as (
+    update public.alerts a
+    set cleared_at = v_at + coalesce((select t.clock_offset from public.tenants t where t.id = a.tenant_id), '0'),
+        status = 'resolved', resolved_at = coalesce(a.resolved_at, now()), resolved_by = coalesce(a.resolved_by, 'system'),
+        resolution_note = case when a.status = 'resolved' then a.resolution_note else 'The condition is over.' end
+    from unnest(v_before) v (id)
+    join public.alerts b on b.id = v.id
+    where a.id = b.id and a.cleared_at is null
+      and not exists (select from unnest(v_seen) s where s.dedup_key = a.dedup_key)
+    returning a.id, b.status as status_before
+  )
+  select array_agg(c.id) into v_resolved from cleared c where c.status_before <> 'resolved';
+  perform private.tell_alerts(v_resolved, 'resolved');
+  return row(cardinality(v_opened), coalesce(cardinality(v_resolved), 0));
 end
 $$;
 
@@ -3404,6 +4138,23 @@ begin
   end;
 end
 $_$;
+
+-- Name: every_seconds(integer); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.every_seconds(p_seconds integer) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return case
+    when exists (
+      select from pg_catalog.pg_extension e
+      where e.extname = 'pg_cron' and string_to_array(substring(e.extversion from '^\d+\.\d+'), '.')::int[] < array[1, 5]
+    ) then '* * * * *'
+    else p_seconds || ' seconds'
+  end;
+end
+$$;
 
 -- Name: expire_reservations(); Type: FUNCTION; Schema: private; Owner: -
 
@@ -3683,6 +4434,58 @@ begin
 end
 $$;
 
+-- Name: find_anomalies(timestamp with time zone, integer, numeric, uuid[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.find_anomalies(p_at timestamp with time zone, p_hours integer, p_threshold numeric, p_tenant_ids uuid[] DEFAULT NULL::uuid[]) RETURNS SETOF public.usage_anomaly
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return query
+    with observed as (
+      select u.tenant_id, u.metric, u.period_start as hour, u.quantity as observed
+      from public.tenant_metric_usage u join public.metrics m on m.id = u.metric and m.kind = 'counter'
+      where u.period_type = 'hourly' and u.period_start > p_at - interval '1 hour' * (p_hours + 1)
+      union all
+      select u.tenant_id, 'cost_usd', u.period_start, u.estimated_cost_usd
+      from public.tenant_usage_metrics u
+      where u.period_type = 'hourly' and u.period_start > p_at - interval '1 hour' * (p_hours + 1)
+    )
+    select o.tenant_id, o.metric, o.hour, o.observed, round(b.expected, 4), round(o.observed / b.floor, 2)
+    from observed o
+    join public.tenants t on t.id = o.tenant_id
+    cross join lateral (
+      select u.period_start as began_at from public.tenant_usage_metrics u
+      where u.tenant_id = o.tenant_id and u.period_type = 'hourly' order by u.period_start limit 1
+    ) f
+    cross join lateral (
+      select case o.metric when 'cost_usd' then 0.1 when 'tokens' then 1000 else 10 end::numeric as least_usual
+    ) l
+    cross join lateral (
+      select array(
+        select coalesce(private.used_in_hour(o.tenant_id, o.metric, h.hour), 0)
+        from generate_series(1, 4) w cross join lateral (select o.hour - w * interval '168 hours') h (hour)
+        where h.hour >= f.began_at
+      ) as weeks
+    ) w
+    cross join lateral (
+      select case when cardinality(w.weeks) >= 3 then w.weeks else array(
+        select coalesce(private.used_in_hour(o.tenant_id, o.metric, h.hour), 0)
+        from generate_series(1, 7) d cross join lateral (select o.hour - d * interval '24 hours') h (hour)
+        where h.hour >= f.began_at
+      ) end as samples
+    ) s
+    cross join lateral (
+      select private.median(s.samples) as expected, greatest(private.median(s.samples), l.least_usual) as floor
+    ) b
+    where (p_tenant_ids is null or o.tenant_id = any (p_tenant_ids))
+      and o.hour > p_at + t.clock_offset - interval '1 hour' * (p_hours + 1) and o.hour <= p_at + t.clock_offset
+      and o.observed >= p_threshold * l.least_usual and cardinality(s.samples) >= 3 and o.observed >= p_threshold * b.floor
+      and o.observed > b.expected + 3 * 1.4826 * private.median(array(select abs(v - b.expected) from unnest(s.samples) v))
+    order by 6 desc, 1, 2, 3;
+end
+$$;
+
 -- Name: find_grant(uuid, text, text, bigint, text, boolean); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.find_grant(p_tenant_id uuid, p_key text, p_metric text, p_amount bigint, p_subject text, p_is_reservation boolean) RETURNS public.reservation_answer
@@ -3876,6 +4679,111 @@ begin
 end
 $$;
 
+-- Name: generate_usage_report(uuid, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.generate_usage_report(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_from timestamptz;
+  v_to timestamptz;
+  v_days int;
+  v_totals jsonb;
+  v_previous numeric;
+  v_cost numeric;
+  v_recommendations jsonb := '[]';
+  v_quota record;
+begin
+  perform private.require_permission(p_tenant_id, 'usage:read');
+  perform private.check_range(p_from, p_to);
+  v_from := private.window_start('day', p_from);
+  v_to := private.window_start('day', least(p_to, private.tenant_now(p_tenant_id)) - interval '1 microsecond') + interval '24 hours';
+  if v_to <= v_from then
+    v_to := v_from;
+  end if;
+  v_days := extract(epoch from v_to - v_from) / 86400;
+  if v_days > 400 then
+    perform private.raise_error(400, 'invalid_range', 'A report is about at most 400 days.');
+  end if;
+  v_totals := private.usage_totals(p_tenant_id, v_from, v_to);
+  v_cost := (v_totals ->> 'cost_usd')::numeric;
+  v_previous := (private.usage_totals(p_tenant_id, v_from - (v_to - v_from), v_from) ->> 'cost_usd')::numeric;
+
+  for v_quota in
+    select q.* from private.get_quota_status(p_tenant_id) q
+    where q.per = 'tenant' and q.period in ('day', 'month', 'none') and q.limit_value > 0
+  loop
+    if v_quota.percentage >= 80 then
+      v_recommendations := v_recommendations || jsonb_build_object(
+        'code', 'upgrade_plan', 'severity', case when v_quota.percentage >= 95 then 'critical' else 'medium' end,
+        'message', format(
+          '%s usage of this %s is at %s%% of quota. Consider upgrading your plan.', private.metric_title(v_quota.metric),
+          case v_quota.period when 'none' then 'plan' else v_quota.period::text end, trim_scale(v_quota.percentage)
+        )
+      );
+    end if;
+  end loop;
+  if v_previous > 0 and v_cost >= 2.5 * v_previous then
+    v_recommendations := v_recommendations || jsonb_build_object(
+      'code', 'review_cost_increase', 'severity', 'high',
+      'message', format('The cost is %s%% above the period before. Look at what has changed.', round(100 * (v_cost / v_previous - 1)))
+    );
+  end if;
+  if (v_totals ->> 'error_rate')::numeric > 0.05 then
+    v_recommendations := v_recommendations || jsonb_build_object(
+      'code', 'investigate_errors', 'severity', 'high',
+      'message', format('%s%% of the calls failed.', trim_scale(round(100 * (v_totals ->> 'error_rate')::numeric, 2)))
+    );
+  end if;
+
+  return jsonb_build_object(
+    'tenant_id', p_tenant_id, 'from', v_from, 'to', v_to,
+    'days', coalesce((
+      select jsonb_agg(jsonb_build_object(
+        'day', to_char(u.period_start at time zone 'UTC', 'YYYY-MM-DD'), 'api_calls', u.api_calls_total, 'tokens', u.total_tokens_used,
+        'cost_usd', u.estimated_cost_usd, 'errors', u.error_count, 'error_rate', u.error_rate
+      ) order by u.period_start)
+      from private.live_usage(array[p_tenant_id], 'daily', v_from, v_to) u
+    ), '[]'),
+    'totals', v_totals,
+    'metrics', coalesce((
+      select jsonb_agg(jsonb_build_object('metric', q.metric, 'quantity', q.quantity) order by q.metric)
+      from (
+        select u.metric, sum(u.quantity) as quantity
+        from public.tenant_metric_usage u join public.metrics m on m.id = u.metric and m.kind = 'counter'
+        where u.tenant_id = p_tenant_id and u.period_type = 'daily' and u.period_start >= v_from and u.period_start < v_to
+        group by u.metric
+      ) q
+    ), '[]'),
+    'cost', jsonb_build_object(
+      'total_usd', v_cost, 'daily_average_usd', round(v_cost / nullif(v_days, 0), 6), 'previous_usd', v_previous,
+      'trend_percent', round(100 * (v_cost / nullif(v_previous, 0) - 1), 2),
+      'projected_month_usd', round(30 * v_cost / nullif(v_days, 0), 6)
+    ),
+    'recommendations', v_recommendations,
+    'compliance', jsonb_build_object(
+      'quota_denials', (
+        select count(*) from public.quota_decisions d
+        where d.tenant_id = p_tenant_id and d.is_first and d.created_at >= v_from and d.created_at < v_to
+      ),
+      'overages', coalesce((
+        select jsonb_agg(jsonb_build_object('metric', q.metric, 'period', q.period, 'limit_value', q.limit_value, 'used', q.used))
+        from private.get_quota_status(p_tenant_id) q where q.overage > 0
+      ), '[]'),
+      'failed_payments', (
+        select count(*) from public.payments p
+        where p.tenant_id = p_tenant_id and p.status = 'failed' and p.occurred_at >= v_from and p.occurred_at < v_to
+      ),
+      'error_rate', v_totals -> 'error_rate',
+      'data_complete_since', (
+        select min(u.period_start) from public.tenant_usage_metrics u where u.tenant_id = p_tenant_id and u.period_type = 'daily'
+      )
+    )
+  );
+end
+$$;
+
 -- Name: get_audit_events(uuid, text, text, text, public.audit_actor, uuid, public.audit_severity, public.audit_result, timestamp with time zone, timestamp with time zone, integer, timestamp with time zone, uuid, integer, text, public.audit_source); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer, p_category text, p_source public.audit_source) RETURNS SETOF public.audit_entry
@@ -3952,6 +4860,75 @@ begin
     p_tenant_id, v_tenant.name, v_tenant.stripe_customer_id, private.billing_email(p_tenant_id),
     v_subscription.stripe_subscription_id, v_subscription.stripe_item_id, v_subscription.price_id, v_subscription.status,
     coalesce(v_subscription.cancel_at_period_end, false)
+  );
+end
+$$;
+
+-- Name: get_billing_dashboard_metrics(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_billing_dashboard_metrics(p_tenant_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_at timestamptz;
+  v_month timestamptz;
+  v_previous timestamptz;
+  v_metrics jsonb;
+begin
+  perform private.require_permission(p_tenant_id, 'usage:read');
+  v_at := private.tenant_now(p_tenant_id);
+  v_month := private.window_start('month', v_at);
+  v_previous := private.window_start('month', v_month - interval '1 second');
+  v_metrics := jsonb_build_object(
+    'tenant_id', p_tenant_id,
+    'as_of', v_at,
+    'plan_id', (select t.plan_id from public.tenants t where t.id = p_tenant_id),
+    'today', private.usage_totals(p_tenant_id, private.window_start('day', v_at), v_at),
+    'month', private.usage_totals(p_tenant_id, v_month, v_at),
+    'previous_month', private.usage_totals(p_tenant_id, v_previous, v_month),
+    'quotas', coalesce((
+      select jsonb_agg(to_jsonb(q)) from private.get_quota_status(p_tenant_id) q
+    ), '[]'),
+    'credits', private.get_credit_balance(p_tenant_id, null)
+  );
+  if private.has_permission(p_tenant_id, 'alerts:read') then
+    v_metrics := v_metrics || jsonb_build_object('alerts', (
+      select jsonb_build_object(
+        'open', count(*), 'critical', count(*) filter (where a.severity = 'critical'), 'high', count(*) filter (where a.severity = 'high'),
+        'medium', count(*) filter (where a.severity = 'medium'), 'low', count(*) filter (where a.severity = 'low')
+      )
+      from public.alerts a where a.tenant_id = p_tenant_id and a.status <> 'resolved'
+    ));
+  end if;
+  if private.has_permission(p_tenant_id, 'billing:read') then
+    v_metrics := v_metrics || jsonb_build_object(
+      'subscription', (select to_jsonb(s) from private.get_subscription(p_tenant_id) s),
+      'unpaid_invoices', (select count(*) from public.invoices i where i.tenant_id = p_tenant_id and i.status = 'open'),
+      'health', (select to_jsonb(h) from private.calculate_billing_health_score(p_tenant_id) h)
+    );
+  end if;
+  return v_metrics;
+end
+$$;
+
+-- Name: get_billing_health(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.get_billing_health() RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_components jsonb;
+begin
+  perform private.require_platform_admin();
+  v_components := private.platform_components();
+  return jsonb_build_object(
+    'status', private.overall_status(v_components), 'checked_at', now(),
+    'uptime', jsonb_build_object(
+      'last_24_hours', private.uptime(now() - interval '24 hours'), 'last_30_days', private.uptime(now() - interval '30 days')
+    ),
+    'components', v_components
   );
 end
 $$;
@@ -4795,6 +5772,71 @@ begin
 end
 $$;
 
+-- Name: keep_channel_secret(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.keep_channel_secret() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_config jsonb := new.config;
+  v_old jsonb := case when tg_op = 'UPDATE' then old.config else '{}' end;
+  v_key text := case new.type when 'slack' then 'webhook_url' when 'pagerduty' then 'routing_key' end;
+  v_secret text := v_config ->> v_key;
+begin
+  if jsonb_typeof(v_config) is distinct from 'object' then
+    perform private.refuse_channel('A channel''s config is an object.');
+  end if;
+  case new.type
+    when 'email' then
+      if jsonb_typeof(v_config -> 'recipients') is distinct from 'array'
+        or jsonb_array_length(v_config -> 'recipients') not between 1 and 20
+        or exists (
+          select from jsonb_array_elements(v_config -> 'recipients') r
+          where jsonb_typeof(r) <> 'string' or (r #>> '{}') !~ '^[^@\s<>",;]{1,64}@[^@\s<>",;]{1,253}$'
+        )
+      then
+        perform private.refuse_channel('An e-mail channel has 1 to 20 addresses as recipients.');
+      end if;
+      new.config := jsonb_build_object('recipients', v_config -> 'recipients');
+    when 'slack' then
+      if v_secret is null or v_secret !~ '^https?://[^\s/@]+/\S*$' or octet_length(v_secret) > 2000 then
+        perform private.refuse_channel('A Slack channel has the URL of an incoming webhook as webhook_url.');
+      end if;
+      if jsonb_typeof(v_config -> 'channel') not in ('string', 'null') or char_length(v_config ->> 'channel') > 100 then
+        perform private.refuse_channel('A Slack channel''s name is a text of at most 100 characters.');
+      end if;
+      new.config := jsonb_strip_nulls(jsonb_build_object(
+        'webhook_url', substring(v_secret from '^https?://[^/]+/') || '…', 'channel', v_config -> 'channel'
+      ));
+    when 'webhook' then
+      if v_config ->> 'url' is null or v_config ->> 'url' !~ '^https?://[^\s/@]+(/\S*)?$' or octet_length(v_config ->> 'url') > 2000 then
+        perform private.refuse_channel('A webhook has an http or https URL without credentials as url.');
+      end if;
+      new.config := jsonb_build_object('url', v_config -> 'url');
+      if tg_op = 'INSERT' then
+        perform private.store_channel_secret(new.id, private.new_signing_secret());
+      end if;
+    when 'pagerduty' then
+      if v_secret is null or v_secret !~ '^[A-Za-z0-9_-]{8,100}$' and v_secret is distinct from v_old ->> v_key then
+        perform private.refuse_channel('A PagerDuty channel has an integration key as routing_key.');
+      end if;
+      new.config := jsonb_build_object('routing_key', '…' || right(v_secret, 4));
+    else
+      new.config := '{}';
+  end case;
+  if v_key is not null and v_secret is distinct from v_old ->> v_key then
+    perform private.store_channel_secret(new.id, v_secret);
+  elsif v_key is not null then
+    new.config := new.config || jsonb_build_object(v_key, v_old -> v_key);
+  end if;
+  if new.enabled then
+    new.disabled_reason := null;
+  end if;
+  return new;
+end
+$_$;
+
 -- Name: keep_clock_from_going_back(); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.keep_clock_from_going_back() RETURNS trigger
@@ -5021,6 +6063,42 @@ begin
     end if;
     return next v_usage;
   end loop;
+end
+$$;
+
+-- Name: lock_alert(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.lock_alert(p_id uuid) RETURNS public.alerts
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_alert public.alerts;
+begin
+  select * into v_alert from public.alerts a where a.id = p_id for no key update;
+  if not found or v_alert.tenant_id is not null and not private.has_permission(v_alert.tenant_id, 'alerts:read') then
+    perform private.raise_error(404, 'alert_not_found', 'There is no such alert.');
+  end if;
+  perform private.require_alert_permission(v_alert.tenant_id, 'alerts:write');
+  return v_alert;
+end
+$$;
+
+-- Name: lock_channel(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.lock_channel(p_id uuid) RETURNS public.alert_channels
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_channel public.alert_channels;
+begin
+  select * into v_channel from public.alert_channels c where c.id = p_id for no key update;
+  if not found or v_channel.tenant_id is not null and not private.has_permission(v_channel.tenant_id, 'alerts:read') then
+    perform private.raise_error(404, 'alert_channel_not_found', 'There is no such channel.');
+  end if;
+  perform private.require_alert_permission(v_channel.tenant_id, 'alerts:write');
+  return v_channel;
 end
 $$;
 
@@ -5284,6 +6362,37 @@ begin
 end
 $_$;
 
+-- Name: look_at_thresholds_again(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.look_at_thresholds_again() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  with stale as (
+    select c.tenant_id, c.metric, c.period, c.subject
+    from private.quota_counters c
+    where (new.tenant_id is null or c.tenant_id = new.tenant_id) and c.period in ('day', 'month') and c.subject = ''
+      and c.next_threshold is distinct from 0
+    order by c.metric, c.tenant_id, c.period, c.subject
+    for update
+  )
+  update private.quota_counters c set next_threshold = 0
+  from stale s
+  where (c.tenant_id, c.metric, c.period, c.subject) = (s.tenant_id, s.metric, s.period, s.subject);
+  return null;
+end
+$$;
+
+-- Name: median(numeric[]); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.median(p_values numeric[]) RETURNS numeric
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select percentile_cont(0.5) within group (order by v)::numeric from unnest(p_values) v
+$$;
+
 -- Name: membership_of(uuid, uuid); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.membership_of(p_tenant_id uuid, p_user_id uuid) RETURNS public.memberships
@@ -5431,6 +6540,24 @@ begin
 end
 $$;
 
+-- Name: metric_label(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.metric_label(p_metric text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select case p_metric when 'api_calls' then 'API calls' else replace(p_metric, '_', ' ') end
+$$;
+
+-- Name: metric_title(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.metric_title(p_metric text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select case p_metric when 'api_calls' then 'API' else initcap(replace(p_metric, '_', ' ')) end
+$$;
+
 -- Name: model_cost(jsonb, bigint, numeric, numeric); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.model_cost(p_metadata jsonb, p_tokens bigint, p_input numeric, p_output numeric) RETURNS numeric
@@ -5529,6 +6656,15 @@ begin
 end
 $$;
 
+-- Name: new_signing_secret(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.new_signing_secret() RETURNS text
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select 'whsec_' || encode(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), 'base64')
+$$;
+
 -- Name: no_tenant(); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.no_tenant() RETURNS uuid
@@ -5571,6 +6707,652 @@ begin
     when 'null' then null
     else 'not_a_number'
   end;
+end
+$$;
+
+-- Name: alert_rule_types; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.alert_rule_types (
+    type text NOT NULL,
+    is_of_tenants boolean NOT NULL,
+    threshold numeric NOT NULL,
+    critical_threshold numeric,
+    window_minutes integer NOT NULL,
+    severity public.alert_severity NOT NULL,
+    action_required boolean DEFAULT false NOT NULL,
+    description text NOT NULL,
+    CONSTRAINT alert_rule_types_window_minutes_positive CHECK ((window_minutes > 0))
+);
+
+-- Name: TABLE alert_rule_types; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.alert_rule_types IS 'What rules can watch, and the defaults of each type.';
+
+-- Name: COLUMN alert_rule_types.is_of_tenants; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alert_rule_types.is_of_tenants IS 'Whether tenants may have such rules; the others are about the platform.';
+
+-- Name: COLUMN alert_rule_types.critical_threshold; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alert_rule_types.critical_threshold IS 'From here on an alert is critical; a rule without a threshold of its own has both.';
+
+-- Name: alert_rules; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.alert_rules (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid,
+    name text NOT NULL,
+    type text NOT NULL,
+    metric text,
+    threshold numeric,
+    window_minutes integer,
+    severity public.alert_severity,
+    enabled boolean DEFAULT true NOT NULL,
+    cooldown interval DEFAULT '00:00:00'::interval NOT NULL,
+    channel_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT alert_rules_channel_ids_few CHECK ((cardinality(channel_ids) <= 20)),
+    CONSTRAINT alert_rules_cooldown_range CHECK (((cooldown >= '00:00:00'::interval) AND (cooldown <= '31 days'::interval))),
+    CONSTRAINT alert_rules_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100))),
+    CONSTRAINT alert_rules_threshold_not_negative CHECK ((threshold >= (0)::numeric)),
+    CONSTRAINT alert_rules_window_minutes_range CHECK (((window_minutes >= 1) AND (window_minutes <= 44640)))
+);
+
+-- Name: TABLE alert_rules; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.alert_rules IS 'What a tenant, or the operator, wants to be told of.';
+
+-- Name: COLUMN alert_rules.tenant_id; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alert_rules.tenant_id IS 'Null: the operator''s.';
+
+-- Name: COLUMN alert_rules.metric; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alert_rules.metric IS 'Null: any.';
+
+-- Name: COLUMN alert_rules.channel_ids; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alert_rules.channel_ids IS 'Whom to tell; empty: all channels of the tenant, or of the operator.';
+
+-- Name: rule_steps; Type: VIEW; Schema: private; Owner: -
+
+CREATE VIEW private.rule_steps AS
+ SELECT r.id AS rule_id,
+    r.tenant_id AS owner_id,
+    r.name,
+    r.type,
+    r.metric,
+    s.threshold,
+    COALESCE(r.severity,
+        CASE
+            WHEN (s.threshold >= y.critical_threshold) THEN 'critical'::public.alert_severity
+            ELSE y.severity
+        END) AS severity,
+    COALESCE(r.window_minutes, y.window_minutes) AS window_minutes,
+    ((COALESCE(r.window_minutes, y.window_minutes))::double precision * '00:01:00'::interval) AS "window",
+    r.cooldown,
+    y.action_required,
+    y.is_of_tenants
+   FROM ((public.alert_rules r
+     JOIN public.alert_rule_types y ON ((y.type = r.type)))
+     CROSS JOIN LATERAL unnest(
+        CASE
+            WHEN (r.threshold IS NULL) THEN array_remove(ARRAY[y.threshold, y.critical_threshold], NULL::numeric)
+            ELSE ARRAY[r.threshold]
+        END) s(threshold))
+  WHERE r.enabled;
+
+-- Name: observe(private.rule_steps, public.tenants, text, text, text, jsonb, boolean); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.observe(p_rule private.rule_steps, p_tenant public.tenants, p_about text, p_title text, p_message text, p_data jsonb, p_is_once boolean DEFAULT false) RETURNS private.observation
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return row(
+    p_rule.rule_id, p_rule.owner_id, concat_ws(':', p_rule.rule_id, p_tenant.id, trim_scale(p_rule.threshold), p_about),
+    p_rule.type, p_rule.severity, p_title, p_message,
+    jsonb_strip_nulls(jsonb_build_object('tenant_id', p_tenant.id, 'tenant_name', p_tenant.name))
+      || jsonb_build_object('threshold', p_rule.threshold, 'window_minutes', p_rule.window_minutes) || p_data,
+    p_rule.action_required, p_rule.cooldown, coalesce(p_tenant.clock_offset, '0'), p_is_once, p_tenant.id, null::text, null::public.quota_period
+  );
+end
+$$;
+
+-- Name: observe_platform(timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.observe_platform(p_at timestamp with time zone) RETURNS SETOF private.observation
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_rule private.rule_steps;
+  v_since timestamptz;
+  v_count bigint;
+  v_total bigint;
+  v_data jsonb;
+begin
+  for v_rule in select s.* from private.rule_steps s where s.owner_id is null and not s.is_of_tenants loop
+    v_since := p_at - v_rule."window";
+    v_data := null;
+    case v_rule.type
+      when 'system_error' then
+        select count(*), jsonb_object_agg(c.key, c.value) into v_count, v_data
+        from jsonb_each(private.platform_components()) c
+        where c.value ->> 'status' = 'unhealthy' and c.key <> 'alerts';
+        if v_count > v_rule.threshold then
+          return next private.observe(
+            v_rule, null, null, 'Billing System Critical Error',
+            format(
+              '%s. Billing operations may be impacted.',
+              case when v_data ? 'stripe' then 'Stripe connectivity lost'
+                else 'Out of order: ' || (select string_agg(k, ', ' order by k) from jsonb_object_keys(v_data) k) end
+            ),
+            jsonb_build_object('components', v_data)
+          );
+        end if;
+
+      when 'webhook_failure_rate' then
+        select count(*) filter (where e.status = 'failed'), count(*) + coalesce(sum(e.duplicates), 0) into v_count, v_total
+        from public.stripe_events e where e.received_at > v_since and e.type not like 'meterbase.%';
+        if 100.0 * v_count > v_total * v_rule.threshold then
+          return next private.observe(
+            v_rule, null, null, 'Webhooks Fail', format('%s of %s webhooks failed in the last %s minutes.', v_count, v_total, v_rule.window_minutes),
+            jsonb_build_object('failed', v_count, 'received', v_total)
+          );
+        end if;
+
+      when 'stripe_event_unapplied' then
+        select count(*), jsonb_agg(e.id) filter (where e.rank <= 10) into v_count, v_data
+        from (
+          select f.id, row_number() over (order by f.received_at) as rank
+          from public.stripe_events f
+          where f.status = 'failed' and f.received_at < p_at - v_rule.threshold * interval '1 minute'
+        ) e;
+        if v_count > 0 then
+          return next private.observe(
+            v_rule, null, null, 'Stripe Events Not Applied',
+            format('%s events of Stripe''s are not applied for more than %s minutes.', v_count, v_rule.threshold),
+            jsonb_build_object('events', v_count, 'event_ids', v_data)
+          );
+        end if;
+
+      when 'stripe_api_errors' then
+        select sum(c.failed) into v_count from private.stripe_calls c where c.minute > v_since;
+        if v_count > v_rule.threshold then
+          return next private.observe(
+            v_rule, null, null, 'Stripe API Errors', format('%s calls of Stripe''s API failed in the last %s minutes.', v_count, v_rule.window_minutes),
+            jsonb_build_object('failed', v_count)
+          );
+        end if;
+
+      when 'payment_failure_rate' then
+        select count(*) filter (where p.status = 'failed'), count(*) into v_count, v_total
+        from public.payments p where p.occurred_at > v_since and p.occurred_at <= p_at;
+        if 100.0 * v_count > v_total * v_rule.threshold then
+          return next private.observe(
+            v_rule, null, null, 'Payments Fail', format('%s of %s payments failed in the last %s minutes.', v_count, v_total, v_rule.window_minutes),
+            jsonb_build_object('failed', v_count, 'payments', v_total)
+          );
+        end if;
+
+      when 'quota_denial_rate' then
+        select n.quota_denied - o.quota_denied, n.quota_denied + n.quota_allowed - o.quota_denied - o.quota_allowed
+        into v_count, v_total
+        from (select * from private.health_samples s where s.sampled_at <= p_at order by s.sampled_at desc limit 1) n
+        cross join (select * from private.health_samples s where s.sampled_at >= v_since order by s.sampled_at limit 1) o;
+        if 100.0 * v_count > v_total * v_rule.threshold then
+          return next private.observe(
+            v_rule, null, null, 'High Quota Denial Rate', format('%s of %s takes were denied in the last %s minutes.', v_count, v_total, v_rule.window_minutes),
+            jsonb_build_object('denied', v_count, 'takes', v_total)
+          );
+        end if;
+
+      when 'quota_denied_tenants' then
+        select count(distinct d.tenant_id) into v_count from public.quota_decisions d where d.is_first and d.created_at > v_since;
+        if v_count > 0 then
+          select count(distinct u.tenant_id) into v_total from (
+            select m.tenant_id from public.tenant_usage_metrics m
+            where m.period_type = 'hourly' and m.period_start > v_since - interval '1 hour'
+            union all
+            select d.tenant_id from public.quota_decisions d where d.is_first and d.created_at > v_since
+          ) u;
+          if 100.0 * v_count > v_total * v_rule.threshold then
+            return next private.observe(
+              v_rule, null, null, 'Many Tenants Denied Quota',
+              format('%s of %s active tenants were denied quota in the last %s minutes.', v_count, v_total, v_rule.window_minutes),
+              jsonb_build_object('denied_tenants', v_count, 'active_tenants', v_total)
+            );
+          end if;
+        end if;
+
+      when 'rate_limited_tenants' then
+        select count(distinct d.tenant_id) into v_count
+        from public.quota_decisions d
+        where d.is_first and d.created_at > v_since and (d.subject <> '' or d.period in ('minute', 'hour'));
+        if v_count > v_rule.threshold then
+          return next private.observe(
+            v_rule, null, null, 'Rate Limits Exceeded', format('%s tenants used up a rate limit in the last %s minutes.', v_count, v_rule.window_minutes),
+            jsonb_build_object('tenants', v_count)
+          );
+        end if;
+
+      when 'checkout_burst' then
+        -- In any window that began since five minutes before: a pass that is late misses none.
+        return query
+          select (private.observe(
+            v_rule, null, host(b.ip_address), 'Suspicious Checkouts',
+            format('%s checkouts from %s in %s minutes.', b.checkouts, host(b.ip_address), v_rule.window_minutes),
+            jsonb_build_object('ip_address', host(b.ip_address), 'checkouts', b.checkouts)
+          )).*
+          from (
+            select w.ip_address, max(w.checkouts) as checkouts
+            from (
+              select s.ip_address, count(*) over (
+                partition by s.ip_address order by s.clicked_at
+                range between v_rule."window" preceding and current row
+              ) as checkouts
+              from public.checkout_sessions s
+              where s.clicked_at > v_since - interval '5 minutes' and s.ip_address is not null
+            ) w
+            group by w.ip_address
+          ) b
+          where b.checkouts > v_rule.threshold;
+
+      when 'unauthorized_admin_access' then
+        return query
+          select (private.observe(
+            v_rule, null, a.actor_id, 'Unauthorized Admin Access',
+            format('%s tried the admin area %s times in the last %s minutes.', a.actor_id, a.attempts, v_rule.window_minutes),
+            jsonb_build_object('actor_id', a.actor_id, 'attempts', a.attempts, 'paths', a.paths)
+          )).*
+          from (
+            select e.actor_id, count(*) as attempts, jsonb_agg(distinct e.entity_id) as paths
+            from public.audit_events e
+            where e.event_type = 'admin_access_denied' and e.occurred_at > v_since
+            group by e.actor_id
+          ) a
+          where a.attempts > v_rule.threshold;
+
+      when 'critical_audit_event' then
+        select count(*), jsonb_agg(distinct e.event_type) into v_count, v_data
+        from public.audit_events e where e.severity = 'critical' and e.occurred_at > v_since;
+        if v_count > v_rule.threshold then
+          return next private.observe(
+            v_rule, null, null, 'Critical Event', format('%s critical events were audited in the last %s minutes.', v_count, v_rule.window_minutes),
+            jsonb_build_object('events', v_count, 'event_types', v_data)
+          );
+        end if;
+
+      when 'database_connections' then
+        v_data := private.platform_components() -> 'database';
+        v_count := (v_data ->> 'connections')::bigint;
+        v_total := (v_data ->> 'max_connections')::bigint;
+        if 100.0 * v_count > v_total * v_rule.threshold or v_count >= v_total then
+          return next private.observe(
+            v_rule, null, null, 'Database Connection Pool Exhausted', format('%s of %s connections are in use.', v_count, v_total),
+            jsonb_build_object('connections', v_count, 'max_connections', v_total)
+          );
+        end if;
+
+      when 'schedule_failed' then
+        v_data := private.platform_components() -> 'schedules';
+        if jsonb_array_length(v_data -> 'failed') + jsonb_array_length(v_data -> 'late') > v_rule.threshold then
+          return next private.observe(
+            v_rule, null, null, 'Schedules Fail',
+            format('Failed: %s. Late: %s.', coalesce(nullif(v_data ->> 'failed', '[]'), 'none'), coalesce(nullif(v_data ->> 'late', '[]'), 'none')),
+            v_data
+          );
+        end if;
+    end case;
+  end loop;
+end
+$$;
+
+-- Name: window_end(public.quota_period, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.window_end(p_period public.quota_period, p_start timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return case p_period
+    when 'minute' then p_start + interval '1 minute'
+    when 'hour' then p_start + interval '1 hour'
+    when 'day' then p_start + interval '24 hours'
+    when 'month' then (p_start at time zone 'UTC' + interval '1 month') at time zone 'UTC'
+  end;
+end
+$$;
+
+-- Name: quota_counters; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.quota_counters (
+    tenant_id uuid NOT NULL,
+    metric text NOT NULL,
+    period public.quota_period NOT NULL,
+    subject text NOT NULL,
+    window_start timestamp with time zone NOT NULL,
+    used bigint NOT NULL,
+    allowed bigint DEFAULT 0 NOT NULL,
+    next_threshold numeric DEFAULT 0,
+    CONSTRAINT quota_counters_used_exact_in_json CHECK (((used >= 0) AND (used <= '9007199254740991'::bigint)))
+)
+WITH (fillfactor='50');
+
+-- Name: TABLE quota_counters; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.quota_counters IS 'What is used of each window, live reservations included.';
+
+-- Name: COLUMN quota_counters.allowed; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON COLUMN private.quota_counters.allowed IS 'Grants since ever. Each is counted in the first of its windows alone, so that the sum over a metric is exact.';
+
+-- Name: COLUMN quota_counters.next_threshold; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON COLUMN private.quota_counters.next_threshold IS 'The percentage of its limit at which an alert rule of the tenant has to be looked at next; 0 when none was yet, null when none is left.';
+
+-- Name: watched_tenants; Type: VIEW; Schema: private; Owner: -
+
+CREATE VIEW private.watched_tenants AS
+ SELECT s.type,
+    t.id AS tenant_id,
+    s.*::private.rule_steps AS rule,
+    t.*::public.tenants AS tenant
+   FROM (private.rule_steps s
+     JOIN public.tenants t ON ((t.id = s.owner_id)))
+  WHERE (t.status = 'active'::public.tenant_status)
+UNION ALL
+ SELECT s.type,
+    t.id AS tenant_id,
+    s.*::private.rule_steps AS rule,
+    t.*::public.tenants AS tenant
+   FROM (private.rule_steps s
+     CROSS JOIN public.tenants t)
+  WHERE ((s.owner_id IS NULL) AND s.is_of_tenants AND (t.status = 'active'::public.tenant_status));
+
+-- Name: plan_limits; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.plan_limits (
+    plan_id text NOT NULL,
+    metric text NOT NULL,
+    period public.quota_period NOT NULL,
+    per public.quota_scope DEFAULT 'tenant'::public.quota_scope NOT NULL,
+    limit_value bigint,
+    enforcement public.quota_enforcement DEFAULT 'hard'::public.quota_enforcement NOT NULL,
+    CONSTRAINT plan_limits_limit_value_range CHECK (((limit_value >= 0) AND (limit_value <= '9007199254740991'::bigint)))
+);
+
+-- Name: TABLE plan_limits; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.plan_limits IS 'How much of a metric a plan includes in one window; null is unlimited.';
+
+-- Name: entitlements; Type: VIEW; Schema: public; Owner: -
+
+CREATE VIEW public.entitlements WITH (security_invoker='true') AS
+ SELECT t.id AS tenant_id,
+    l.metric,
+    l.period,
+    l.per,
+        CASE
+            WHEN (o.tenant_id IS NULL) THEN l.limit_value
+            ELSE o.limit_value
+        END AS limit_value,
+    l.enforcement,
+    (o.tenant_id IS NOT NULL) AS is_override
+   FROM ((public.tenants t
+     JOIN public.plan_limits l ON ((l.plan_id = t.plan_id)))
+     LEFT JOIN public.tenant_limits o ON (((o.tenant_id = t.id) AND (o.metric = l.metric) AND (o.period = l.period) AND (o.per = l.per))))
+UNION ALL
+ SELECT o.tenant_id,
+    o.metric,
+    o.period,
+    o.per,
+    o.limit_value,
+    'hard'::public.quota_enforcement AS enforcement,
+    true AS is_override
+   FROM public.tenant_limits o
+  WHERE (NOT (EXISTS ( SELECT
+           FROM (public.tenants t
+             JOIN public.plan_limits l ON ((l.plan_id = t.plan_id)))
+          WHERE ((t.id = o.tenant_id) AND (l.metric = o.metric) AND (l.period = o.period) AND (l.per = o.per)))));
+
+-- Name: VIEW entitlements; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON VIEW public.entitlements IS 'The limit in force for each tenant and window: the plan''s, or the override in its place.';
+
+-- Name: metrics; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.metrics (
+    id text NOT NULL,
+    unit text NOT NULL,
+    kind public.metric_kind NOT NULL,
+    default_period public.quota_period NOT NULL,
+    failure_mode public.failure_mode DEFAULT 'closed'::public.failure_mode NOT NULL,
+    receipt_sample_rate real DEFAULT 0 NOT NULL,
+    description text NOT NULL,
+    CONSTRAINT metrics_id_form CHECK ((id ~ '^[a-z][a-z0-9_]{0,62}$'::text)),
+    CONSTRAINT metrics_receipt_sample_rate_is_a_share CHECK (((receipt_sample_rate >= (0)::double precision) AND (receipt_sample_rate <= (1)::double precision)))
+);
+
+-- Name: TABLE metrics; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.metrics IS 'What is counted. A counter counts what happens in a window; a gauge, what exists.';
+
+-- Name: COLUMN metrics.failure_mode; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.metrics.failure_mode IS 'What a client does when the database cannot be asked: allow (open) or refuse (closed).';
+
+-- Name: COLUMN metrics.receipt_sample_rate; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.metrics.receipt_sample_rate IS 'The share of grants that leave a receipt; denials always do.';
+
+-- Name: quota_observations; Type: VIEW; Schema: private; Owner: -
+
+CREATE VIEW private.quota_observations AS
+ SELECT w.rule,
+    w.tenant,
+    w.tenant_id,
+    c.metric,
+    c.period,
+    c.window_start,
+    private.window_end(c.period, c.window_start) AS window_end,
+    c.used,
+    e.limit_value,
+    e.enforcement,
+    m.unit
+   FROM (((private.watched_tenants w
+     JOIN private.quota_counters c ON (((c.tenant_id = w.tenant_id) AND (c.subject = ''::text) AND (c.period = ANY (ARRAY['day'::public.quota_period, 'month'::public.quota_period, 'none'::public.quota_period])))))
+     JOIN public.entitlements e ON (((e.tenant_id = c.tenant_id) AND (e.metric = c.metric) AND (e.period = c.period) AND (e.per = 'tenant'::public.quota_scope) AND (e.limit_value > 0))))
+     JOIN public.metrics m ON ((m.id = c.metric)))
+  WHERE ((w.type = ANY (ARRAY['usage_threshold'::text, 'quota_warning'::text, 'overage_detected'::text])) AND (((w.rule).metric IS NULL) OR ((w.rule).metric = c.metric)) AND
+        CASE w.type
+            WHEN 'overage_detected'::text THEN ((100.0 * (c.used)::numeric) > ((e.limit_value)::numeric * ((100)::numeric + (w.rule).threshold)))
+            ELSE ((100.0 * (c.used)::numeric) >= ((e.limit_value)::numeric * (w.rule).threshold))
+        END);
+
+-- Name: observe_quota(private.quota_observations); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.observe_quota(p_quota private.quota_observations) RETURNS private.observation
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_percentage numeric := trim_scale(trunc(100.0 * p_quota.used / p_quota.limit_value, 2));
+  v_overage bigint := p_quota.used - p_quota.limit_value;
+  v_title text := private.metric_title(p_quota.metric);
+  v_is_overage boolean := (p_quota.rule).type = 'overage_detected';
+  v_seen private.observation;
+begin
+  v_seen := private.observe(
+    p_quota.rule, p_quota.tenant,
+    concat_ws(':', p_quota.metric, p_quota.period, extract(epoch from p_quota.window_start)::text),
+    v_title || case
+      when v_is_overage then ' Overage Detected'
+      when (p_quota.rule).severity = 'critical' then ' Usage Critical'
+      else ' Usage Warning'
+    end,
+    case
+      when v_is_overage then format(
+        '%s %s over quota. %s', v_overage, private.metric_label(p_quota.metric),
+        case p_quota.enforcement when 'soft' then 'Additional charges apply.' else 'What comes now is refused.' end
+      )
+      else format('%s usage at %s%% of quota. Consider upgrading your plan.', v_title, v_percentage)
+    end,
+    jsonb_build_object(
+      'metric', p_quota.metric, 'unit', p_quota.unit, 'period', p_quota.period,
+      'window_start', nullif(p_quota.window_start, '-infinity'), 'resets_at', p_quota.window_end,
+      'usage', jsonb_build_object('current', p_quota.used, 'quota', p_quota.limit_value, 'percentage', v_percentage)
+    ) || case when v_is_overage then jsonb_build_object('overage', v_overage) else '{}' end,
+    p_quota.period <> 'none'
+  );
+  v_seen.metric := p_quota.metric;
+  v_seen.period := p_quota.period;
+  return v_seen;
+end
+$$;
+
+-- Name: observe_usage(timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.observe_usage(p_at timestamp with time zone) RETURNS SETOF private.observation
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+begin
+  return query
+    select (private.observe(
+      w.rule, w.tenant, null, 'Executions Failed',
+      format('%s failed in the last %s minutes.', f.failures, (w.rule).window_minutes),
+      jsonb_build_object('failures', f.failures, 'metric', (w.rule).metric, 'last_failed_at', f.last_failed_at)
+    )).*
+    from private.watched_tenants w
+    cross join lateral (
+      select count(*) as failures, max(l.event_timestamp) as last_failed_at
+      from (
+        select e.event_timestamp
+        from public.tenant_usage_realtime e
+        where e.tenant_id = w.tenant_id and e.event_timestamp > p_at + (w.tenant).clock_offset - (w.rule)."window"
+          and e.api_status_code >= 400 and e.api_status_code <> 429
+          and ((w.rule).metric is null or e.event_type in (select y.id from public.usage_event_types y where y.metric = (w.rule).metric))
+        limit 10000
+      ) l
+    ) f
+    where w.type = 'execution_failure' and f.failures > (w.rule).threshold;
+
+  return query
+    select (private.observe(
+      w.rule, w.tenant, null, 'Rate Limit Breached',
+      format('Rate limits of %s were used up %s times in the last %s minutes.', f.metrics, f.breaches, (w.rule).window_minutes),
+      jsonb_build_object('breaches', f.breaches, 'metrics', f.metrics)
+    )).*
+    from private.watched_tenants w
+    cross join lateral (
+      select count(*) as breaches, string_agg(distinct private.metric_label(d.metric), ', ') as metrics
+      from public.quota_decisions d
+      where d.tenant_id = w.tenant_id and d.is_first and d.created_at > p_at + (w.tenant).clock_offset - (w.rule)."window"
+        and (d.subject <> '' or d.period in ('minute', 'hour')) and ((w.rule).metric is null or d.metric = (w.rule).metric)
+    ) f
+    where w.type = 'rate_limit_breach' and f.breaches > (w.rule).threshold;
+
+  return query
+    select (private.observe(
+      w.rule, w.tenant, concat(p.period_type, extract(epoch from n.period_start)::bigint), 'Cost Spike',
+      format(
+        'The cost of this %s is $%s, %s%% above the one before.', p.period, round(n.estimated_cost_usd, 2),
+        round(100 * (n.estimated_cost_usd / o.estimated_cost_usd - 1))
+      ),
+      jsonb_build_object(
+        'period_type', p.period_type, 'period_start', n.period_start, 'cost_usd', n.estimated_cost_usd,
+        'previous_cost_usd', o.estimated_cost_usd
+      ),
+      true
+    )).*
+    from private.watched_tenants w
+    cross join lateral (
+      select case when (w.rule).window_minutes < 1440 then 'hourly' when (w.rule).window_minutes < 40320 then 'daily' else 'monthly' end
+    ) y (period_type)
+    cross join lateral (select y.period_type, private.usage_window(y.period_type) as period) p
+    cross join lateral (select private.window_start(p.period, p_at + (w.tenant).clock_offset)) s (starts_at)
+    join public.tenant_usage_metrics n
+      on n.tenant_id = w.tenant_id and n.period_type = p.period_type and n.period_start = s.starts_at
+    join public.tenant_usage_metrics o
+      on o.tenant_id = w.tenant_id and o.period_type = p.period_type
+      and o.period_start = private.window_start(p.period, s.starts_at - interval '1 second')
+    where w.type = 'cost_spike' and o.estimated_cost_usd > 0 and 100 * n.estimated_cost_usd >= o.estimated_cost_usd * (100 + (w.rule).threshold);
+
+  return query
+    select (private.observe(
+      w.rule, w.tenant, w.metric, 'Unusual Usage',
+      format('%s: %s in an hour, where %s is usual.', private.metric_title(w.metric), trim_scale(w.observed), trim_scale(w.expected)),
+      jsonb_build_object(
+        'metric', w.metric, 'hour', w.hour, 'observed', w.observed, 'expected', w.expected, 'ratio', w.ratio
+      )
+    )).*
+    from (
+      select distinct on (w.rule, a.tenant_id, a.metric) w.rule, w.tenant, a.*
+      from (
+        select (r.rule).window_minutes, (r.rule).threshold, array_agg(r.tenant_id) as tenant_ids
+        from private.watched_tenants r where r.type = 'usage_anomaly' group by 1, 2
+      ) k
+      cross join lateral private.find_anomalies(p_at, ceil(k.window_minutes / 60.0)::int, k.threshold, k.tenant_ids) a
+      join private.watched_tenants w
+        on w.type = 'usage_anomaly' and w.tenant_id = a.tenant_id
+        and ((w.rule).window_minutes, (w.rule).threshold) = (k.window_minutes, k.threshold)
+        and ((w.rule).metric is null or (w.rule).metric = a.metric)
+      order by w.rule, a.tenant_id, a.metric, a.ratio desc
+    ) w;
+
+  return query
+    select (private.observe(
+      w.rule, w.tenant, i.stripe_invoice_id, 'Payment Failed',
+      'Monthly subscription payment failed. Please update payment method.',
+      jsonb_build_object(
+        'stripe_invoice_id', i.stripe_invoice_id, 'number', i.number, 'amount', i.amount_remaining, 'currency', i.currency,
+        'attempts', f.attempts, 'failed_at', f.failed_at, 'hosted_invoice_url', i.hosted_invoice_url
+      )
+    )).*
+    from private.watched_tenants w
+    join public.invoices i on i.tenant_id = w.tenant_id and i.status = 'open'
+    cross join lateral (
+      select count(*) as attempts, max(p.occurred_at) as failed_at
+      from public.payments p
+      where p.tenant_id = i.tenant_id and p.stripe_invoice_id = i.stripe_invoice_id and p.status = 'failed'
+    ) f
+    where w.type = 'payment_failed' and f.attempts > (w.rule).threshold;
+end
+$_$;
+
+-- Name: open_alerts(private.observation[], timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.open_alerts(p_seen private.observation[], p_at timestamp with time zone) RETURNS uuid[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_ids uuid[];
+begin
+  with opened as (
+    insert into public.alerts (
+      tenant_id, rule_id, type, severity, title, message, data, action_required, dedup_key, opened_at, last_occurred_at
+    )
+    select s.owner_id, s.rule_id, s.type, s.severity, s.title, s.message, s.data, s.action_required, s.dedup_key,
+      p_at + s.clock_offset, p_at + s.clock_offset
+    from unnest(p_seen) s
+    where not exists (
+      select from public.alerts a
+      where a.dedup_key = s.dedup_key
+        and (s.is_once or a.cleared_at is null or a.cleared_at > p_at + s.clock_offset - s.cooldown)
+    )
+    order by s.dedup_key
+    on conflict do nothing
+    returning id
+  )
+  select array_agg(o.id) into v_ids from opened o;
+  if v_ids is not null then
+    perform private.tell_alerts(v_ids, 'opened');
+  end if;
+  return coalesce(v_ids, '{}');
 end
 $$;
 
@@ -5633,6 +7415,20 @@ begin
 end
 $$;
 
+-- Name: overall_status(jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.overall_status(p_components jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select case
+    when bool_or(c.value ->> 'status' = 'unhealthy') then 'unhealthy'
+    when bool_or(c.value ->> 'status' = 'degraded') then 'degraded'
+    else 'healthy'
+  end
+  from jsonb_each(p_components) c
+$$;
+
 -- Name: parse_timestamp(text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.parse_timestamp(p_text text) RETURNS timestamp with time zone
@@ -5678,6 +7474,84 @@ begin
   where m.tenant_id = p_tenant_id and m.period_type = p_period_type and m.period_start = p_period_start
     and m.period_end <= p_at;
   return case when found then v_limit else p_in_force end;
+end
+$$;
+
+-- Name: platform_components(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.platform_components() RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_connections int := (select count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend');
+  v_max int := current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int;
+  v_stripe record;
+  v_webhooks record;
+  v_outbox record;
+  v_alerts record;
+begin
+  select sum(c.failed) filter (where c.minute > now() - interval '1 hour') as failed,
+    max(c.minute) filter (where c.succeeded > 0) as last_ok_at, max(c.minute) filter (where c.failed > 0) as last_error_at,
+    (array_agg(c.last_error order by c.minute desc) filter (where c.last_error is not null))[1] as last_error
+  into v_stripe
+  from private.stripe_calls c
+  where c.minute > now() - interval '1 day';
+  select count(*) + coalesce(sum(e.duplicates), 0) as received, count(*) filter (where e.status = 'failed') as failed,
+    (select max(l.received_at) from public.stripe_events l) as last_received_at,
+    (
+      select count(*) from public.stripe_events u
+      where u.status = 'failed' and u.received_at < now() - interval '5 minutes'
+    ) as unapplied
+  into v_webhooks
+  from public.stripe_events e
+  where e.received_at > now() - interval '1 hour' and e.type not like 'meterbase.%';
+  select (
+      select count(*) from public.alert_notifications n where n.status in ('pending', 'failed', 'sending')
+    ) as pending,
+    (
+      select extract(epoch from now() - min(n.next_attempt_at))::int from public.alert_notifications n
+      where n.status in ('pending', 'failed') and n.next_attempt_at <= now()
+        and not exists (select from private.failing_lanes l where l.lane = n.lane)
+    ) as oldest,
+    (select count(*) from public.alert_notifications n where n.status = 'dead') as dead
+  into v_outbox;
+  select count(*) as open, count(*) filter (where a.severity = 'critical') as critical,
+    bool_or(a.severity = 'critical' and a.tenant_id is null and a.type <> 'system_error') as is_degraded
+  into v_alerts
+  from public.alerts a where a.status <> 'resolved';
+
+  return jsonb_build_object(
+    'database', jsonb_build_object(
+      'status', case when v_connections >= v_max then 'unhealthy' when 100 * v_connections > 90 * v_max then 'degraded' else 'healthy' end,
+      'connections', v_connections, 'max_connections', v_max
+    ),
+    'stripe', jsonb_build_object(
+      'status', case
+        when v_stripe.last_error_at > now() - interval '1 hour' and v_stripe.last_error_at - interval '5 minutes' > coalesce(v_stripe.last_ok_at, '-infinity')
+          then 'unhealthy'
+        when v_stripe.failed > 0 then 'degraded'
+        else 'healthy'
+      end,
+      'last_ok_at', v_stripe.last_ok_at, 'last_error_at', v_stripe.last_error_at, 'last_error', v_stripe.last_error,
+      'errors_last_hour', coalesce(v_stripe.failed, 0)
+    ),
+    'webhooks', jsonb_build_object(
+      'status', case when v_webhooks.unapplied > 0 or 100 * v_webhooks.failed > 5 * v_webhooks.received then 'degraded' else 'healthy' end,
+      'last_received_at', v_webhooks.last_received_at, 'received', v_webhooks.received, 'failed', v_webhooks.failed,
+      'unapplied', v_webhooks.unapplied,
+      'success_rate', round(1 - v_webhooks.failed::numeric / nullif(v_webhooks.received, 0), 4)
+    ),
+    'schedules', private.schedule_health(),
+    'outbox', jsonb_build_object(
+      'status', case when v_outbox.oldest > 1800 then 'unhealthy' when v_outbox.oldest > 300 then 'degraded' else 'healthy' end,
+      'pending', v_outbox.pending, 'dead', v_outbox.dead, 'oldest_due_seconds', v_outbox.oldest
+    ),
+    'alerts', jsonb_build_object(
+      'status', case when v_alerts.is_degraded then 'degraded' else 'healthy' end,
+      'open', v_alerts.open, 'critical', v_alerts.critical
+    )
+  );
 end
 $$;
 
@@ -5968,6 +7842,26 @@ CREATE FUNCTION private.recall_invite() RETURNS trigger
 begin
   update public.alert_notifications n set status = 'dead', last_error = format('The invite was %s.', new.status)
   where n.kind = 'invite' and n.payload ->> 'invite_id' = new.id::text and n.status in ('pending', 'failed');
+  return null;
+end
+$$;
+
+-- Name: recall_notifications(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.recall_notifications() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  update public.alert_notifications n set status = 'dead', last_error = 'The channel was disabled or deleted.'
+  where n.lane in (old.id::text, case old.type when 'email' then 'email' end) and n.channel_id = old.id
+    and n.status in ('pending', 'failed');
+  if tg_op = 'DELETE' then
+    delete from vault.secrets s
+    where s.name in (private.channel_secret_name(old.id, false), private.channel_secret_name(old.id, true));
+    update public.alert_rules r set channel_ids = array_remove(r.channel_ids, old.id), enabled = r.enabled and r.channel_ids <> array[old.id]
+    where r.tenant_id is not distinct from old.tenant_id and old.id = any (r.channel_ids);
+  end if;
   return null;
 end
 $$;
@@ -6311,6 +8205,24 @@ begin
 end
 $$;
 
+-- Name: record_stripe_calls(integer, integer, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.record_stripe_calls(p_succeeded integer, p_failed integer, p_last_error text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if p_succeeded is null or p_failed is null or p_succeeded < 0 or p_failed < 0 then
+    perform private.raise_error(400, 'invalid_calls', 'Calls are counted from 0.');
+  end if;
+  insert into private.stripe_calls as c (minute, succeeded, failed, last_error)
+  values (date_trunc('minute', now()), p_succeeded, p_failed, left(p_last_error, 500))
+  on conflict (minute) do update set
+    succeeded = c.succeeded + excluded.succeeded, failed = c.failed + excluded.failed,
+    last_error = coalesce(excluded.last_error, c.last_error);
+end
+$$;
+
 -- Name: record_usage(uuid, jsonb); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.record_usage(p_tenant_id uuid, p_events jsonb) RETURNS public.record_usage_answer
@@ -6358,6 +8270,17 @@ begin
 end
 $$;
 
+-- Name: refuse_channel(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.refuse_channel(p_message text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.raise_error(400, 'invalid_alert_channel', p_message);
+end
+$$;
+
 -- Name: refuse_counted(text, integer); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.refuse_counted(p_metric text, p_status integer) RETURNS void
@@ -6373,6 +8296,54 @@ begin
       p_status, 'counted_by_table', format('What there is of %s is counted by the tables that it is attached to.', p_metric)
     );
   end if;
+end
+$$;
+
+-- Name: register_operator_channels(jsonb); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.register_operator_channels(p_channels jsonb) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_wanted record;
+  v_changed int := 0;
+  v_id uuid;
+  v_secret text;
+begin
+  if p_channels is null or jsonb_typeof(p_channels) <> 'array' then
+    perform private.raise_error(400, 'invalid_channels', 'Channels are a JSON array of {type, name, config}.');
+  end if;
+  perform pg_advisory_xact_lock(hashtext('meterbase.register_operator_channels'));
+  delete from public.alert_channels c
+  where c.is_from_environment and not exists (
+    select from jsonb_to_recordset(p_channels) w (type public.alert_channel_type, name text)
+    where w.type = c.type and w.name = c.name
+  );
+  get diagnostics v_changed = row_count;
+  for v_wanted in
+    select w.type, w.name, w.config
+    from jsonb_to_recordset(p_channels) w (type public.alert_channel_type, name text, config jsonb)
+  loop
+    v_secret := case v_wanted.type
+      when 'slack' then v_wanted.config ->> 'webhook_url' when 'pagerduty' then v_wanted.config ->> 'routing_key' end;
+    select c.id into v_id from public.alert_channels c
+    where c.is_from_environment and c.type = v_wanted.type and c.name = v_wanted.name;
+    if not found then
+      insert into public.alert_channels (type, name, config, is_from_environment)
+      values (v_wanted.type, v_wanted.name, v_wanted.config, true);
+      v_changed := v_changed + 1;
+    elsif v_secret is not null and v_secret is distinct from private.channel_secret(v_id)
+      or exists (
+        select from public.alert_channels c
+        where c.id = v_id and c.config - array['webhook_url', 'routing_key'] <> v_wanted.config - array['webhook_url', 'routing_key']
+      )
+    then
+      update public.alert_channels c set config = v_wanted.config where c.id = v_id;
+      v_changed := v_changed + 1;
+    end if;
+  end loop;
+  return v_changed;
 end
 $$;
 
@@ -6432,6 +8403,31 @@ begin
 end
 $$;
 
+-- Name: replay_alert_notification(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.replay_alert_notification(p_id uuid) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_notification public.alert_notifications;
+begin
+  select * into v_notification from public.alert_notifications n where n.id = p_id for update;
+  if not found or v_notification.tenant_id is not null and not private.has_permission(v_notification.tenant_id, 'alerts:read') then
+    perform private.raise_error(404, 'notification_not_found', 'There is no such notification.');
+  end if;
+  -- Invites and billing mails are not the members' to send again: an invite's token is gone, too.
+  perform private.require_alert_permission(
+    case v_notification.kind when 'alert' then v_notification.tenant_id end, 'alerts:write'
+  );
+  if v_notification.status <> 'dead' or v_notification.kind = 'invite' then
+    return 0;
+  end if;
+  update public.alert_notifications n set status = 'pending', attempts = 0, next_attempt_at = now() where n.id = p_id;
+  return 1;
+end
+$$;
+
 -- Name: replay_stripe_event(text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.replay_stripe_event(p_event_id text) RETURNS public.stripe_event_answer
@@ -6465,6 +8461,21 @@ begin
   )::inet;
 exception when invalid_text_representation then
   return null;
+end
+$$;
+
+-- Name: require_alert_permission(uuid, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.require_alert_permission(p_tenant_id uuid, p_permission text) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if p_tenant_id is null then
+    perform private.require_platform_admin();
+  else
+    perform private.require_permission(p_tenant_id, p_permission);
+  end if;
 end
 $$;
 
@@ -6687,6 +8698,29 @@ begin
 end
 $$;
 
+-- Name: resolve_alert(uuid, text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.resolve_alert(p_id uuid, p_note text) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_alert public.alerts := private.lock_alert(p_id);
+begin
+  if char_length(p_note) > 2000 then
+    perform private.raise_error(400, 'invalid_note', 'A note has at most 2000 characters.');
+  end if;
+  if v_alert.status = 'resolved' then
+    return 0;
+  end if;
+  update public.alerts a
+  set status = 'resolved', resolved_at = now(), resolved_by = private.alert_actor(), resolution_note = p_note
+  where a.id = p_id;
+  perform private.tell_alerts(array[p_id], 'resolved');
+  return 1;
+end
+$$;
+
 -- Name: audit_resolutions; Type: TABLE; Schema: public; Owner: -
 
 CREATE TABLE public.audit_resolutions (
@@ -6764,6 +8798,15 @@ begin
   end if;
   return coalesce(auth.uid()::text, private.api_key_id()::text, '');
 end
+$$;
+
+-- Name: retry_delay(integer); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.retry_delay(p_attempts integer) RETURNS interval
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select least(5 * power(4, least(p_attempts, 20) - 1), 43200) * (0.8 + 0.4 * random()) * interval '1 second'
 $$;
 
 -- Name: retry_stripe_events(); Type: FUNCTION; Schema: private; Owner: -
@@ -6898,6 +8941,98 @@ begin
   return v_role;
 end
 $$;
+
+-- Name: rotate_channel_secret(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.rotate_channel_secret(p_id uuid) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_channel public.alert_channels;
+  v_secret text := private.new_signing_secret();
+begin
+  v_channel := private.lock_channel(p_id);
+  if v_channel.type <> 'webhook' then
+    perform private.raise_error(409, 'channel_has_no_secret', 'Only webhooks are signed.');
+  end if;
+  perform private.store_channel_secret(p_id, private.channel_secret(p_id), true);
+  perform private.store_channel_secret(p_id, v_secret);
+  update public.alert_channels c set secret_rotated_at = now() where c.id = p_id;
+  return v_secret;
+end
+$$;
+
+-- Name: sample_health(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.sample_health() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_components jsonb := private.platform_components();
+begin
+  insert into private.health_samples (status, components, quota_allowed, quota_denied)
+  values (
+    private.overall_status(v_components), v_components,
+    coalesce((select sum(c.allowed) from private.quota_counters c), 0),
+    coalesce((select sum(d.denied) from private.quota_denials d), 0)
+  )
+  on conflict do nothing;
+  delete from private.health_samples s where s.sampled_at < now() - interval '30 days';
+  delete from private.stripe_calls c where c.minute < now() - interval '7 days';
+end
+$$;
+
+-- Name: schedule_health(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.schedule_health() RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return (
+    with last_runs as (
+      select distinct on (d.jobid) d.jobid, d.status, d.start_time
+      from cron.job_run_details d
+      where d.runid > (select max(l.runid) from cron.job_run_details l) - 50000 and d.status in ('succeeded', 'failed')
+      order by d.jobid, d.runid desc
+    ),
+    jobs as (
+      select j.jobname, r.status = 'failed' as is_failed,
+        r.start_time < now() - 2 * private.schedule_interval(j.schedule) - interval '5 minutes' as is_late
+      from cron.job j left join last_runs r on r.jobid = j.jobid
+      where j.active and j.jobname like 'meterbase\_%'
+    )
+    select jsonb_build_object(
+      'status', case
+        when bool_or(jobs.jobname = 'meterbase_aggregate_usage' and (jobs.is_failed or jobs.is_late)) then 'unhealthy'
+        when bool_or(jobs.is_failed or jobs.is_late) then 'degraded'
+        else 'healthy'
+      end,
+      'jobs', count(*),
+      'failed', coalesce(jsonb_agg(jobs.jobname order by jobs.jobname) filter (where jobs.is_failed), '[]'),
+      'late', coalesce(jsonb_agg(jobs.jobname order by jobs.jobname) filter (where jobs.is_late), '[]')
+    )
+    from jobs
+  );
+end
+$$;
+
+-- Name: schedule_interval(text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.schedule_interval(p_schedule text) RETURNS interval
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+  select case
+    when p_schedule ~ '^\d+ seconds?$' then p_schedule::interval
+    when p_schedule ~ '^\* \* \* \* \*$' then interval '1 minute'
+    when p_schedule ~ '^\*/\d+ \* \* \* \*$' then substring(p_schedule from '^\*/(\d+)')::int * interval '1 minute'
+    when p_schedule ~ '^\d+ \* \* \* \*$' then interval '1 hour'
+    when p_schedule ~ '^\d+ \d+ \* \* \*$' then interval '1 day'
+  end
+$_$;
 
 -- Name: seal_audit_events(integer); Type: FUNCTION; Schema: private; Owner: -
 
@@ -7273,6 +9408,24 @@ begin
 end
 $$;
 
+-- Name: store_channel_secret(uuid, text, boolean); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.store_channel_secret(p_channel_id uuid, p_secret text, p_is_previous boolean DEFAULT false) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_name text := private.channel_secret_name(p_channel_id, p_is_previous);
+  v_id uuid := (select s.id from vault.secrets s where s.name = v_name);
+begin
+  if v_id is null then
+    perform vault.create_secret(p_secret, v_name);
+  else
+    perform vault.update_secret(v_id, p_secret);
+  end if;
+end
+$$;
+
 -- Name: stripe_event_rank(text, jsonb); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.stripe_event_rank(p_type text, p_object jsonb) RETURNS numeric[]
@@ -7466,6 +9619,8 @@ declare
   v_grants int;
   v_used bigint;
   v_start timestamptz;
+  v_next_threshold numeric;
+  v_crossed public.quota_period[];
   v_is_taken boolean;
   v_take private.quota_take;
 begin
@@ -7487,6 +9642,7 @@ begin
       end if;
     end loop;
     v_take.windows := array[]::private.quota_window[];
+    v_crossed := array[]::public.quota_period[];
     v_is_taken := true;
     exit when v_grants = 0;
 
@@ -7495,11 +9651,12 @@ begin
         update private.quota_counters c
         set used = case when c.window_start < v_window.window_start then v_take.taken else c.used + v_take.taken end,
             window_start = greatest(c.window_start, v_window.window_start),
-            allowed = c.allowed + case when cardinality(v_take.windows) = 0 then v_grants else 0 end
+            allowed = c.allowed + case when cardinality(v_take.windows) = 0 then v_grants else 0 end,
+            next_threshold = case when c.window_start < v_window.window_start then 0 else c.next_threshold end
         where c.tenant_id = p_tenant_id and c.metric = p_metric
           and c.period = v_window.period and c.subject = v_window.subject
           and case when c.window_start < v_window.window_start then v_take.taken else c.used + v_take.taken end <= v_window.cap
-        returning c.used, c.window_start into v_used, v_start;
+        returning c.used, c.window_start, c.next_threshold into v_used, v_start, v_next_threshold;
         exit when found;
 
         insert into private.quota_counters as c (tenant_id, metric, period, subject, window_start, used, allowed)
@@ -7508,7 +9665,7 @@ begin
           case when cardinality(v_take.windows) = 0 then v_grants else 0 end
         )
         on conflict do nothing
-        returning c.used, c.window_start into v_used, v_start;
+        returning c.used, c.window_start, c.next_threshold into v_used, v_start, v_next_threshold;
         exit when found;
       end loop;
 
@@ -7517,6 +9674,10 @@ begin
       v_window.used := v_used;
       v_window.window_start := v_start;
       v_take.windows := v_take.windows || v_window;
+      if v_window.period in ('day', 'month') and v_window.subject = '' and 100.0 * v_used >= v_window.limit_value * v_next_threshold
+      then
+        v_crossed := v_crossed || v_window.period;
+      end if;
     end loop;
     exit when v_is_taken;
     perform private.give_back(
@@ -7525,6 +9686,9 @@ begin
   end loop;
   if not v_is_taken then
     perform private.raise_error(503, 'quota_contended', 'The quota changes faster than it can be read; try again.');
+  end if;
+  if cardinality(v_crossed) > 0 then
+    perform private.cross_thresholds(p_tenant_id, p_metric, v_crossed);
   end if;
 
   return private.answer_amounts(p_tenant_id, p_metric, p_amounts, v_windows, v_room, v_take);
@@ -7544,6 +9708,30 @@ begin
     perform private.refuse_counted(p_metric, 403);
   end if;
   return v_subject;
+end
+$$;
+
+-- Name: tell_alerts(uuid[], text); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.tell_alerts(p_alert_ids uuid[], p_event text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  insert into public.alert_notifications (tenant_id, alert_id, channel_id, kind, recipient, lane, payload, created_at)
+  select a.tenant_id, a.id, c.id, 'alert', r.recipient, case c.type when 'email' then 'email' else c.id::text end,
+    jsonb_build_object('event', p_event, 'alert', private.alert_facts(a, t.name, u.name)), clock_timestamp()
+  from public.alerts a
+  left join public.alert_rules u on u.id = a.rule_id
+  left join public.tenants t on t.id = a.tenant_id
+  join public.alert_channels c on c.tenant_id is not distinct from a.tenant_id and c.enabled
+  left join lateral jsonb_array_elements_text(case c.type when 'email' then c.config -> 'recipients' end) r (recipient) on true
+  where a.id = any (p_alert_ids)
+    and case p_event
+      when 'opened' then u.channel_ids = '{}' or c.id = any (u.channel_ids)
+      else c.type = any (case p_event when 'resolved' then '{pagerduty,webhook,slack}' else '{pagerduty,webhook}' end::public.alert_channel_type[])
+        and exists (select from public.alert_notifications n where n.alert_id = a.id and n.channel_id = c.id)
+    end;
 end
 $$;
 
@@ -7590,6 +9778,50 @@ begin
     perform private.raise_error(404, 'tenant_not_found', 'There is no such tenant.');
   end if;
   return v_now;
+end
+$$;
+
+-- Name: test_alert_channel(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.test_alert_channel(p_channel_id uuid) RETURNS SETOF uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_channel public.alert_channels := private.lock_channel(p_channel_id);
+  v_alert public.alerts;
+begin
+  if not v_channel.enabled then
+    perform private.raise_error(409, 'channel_disabled', 'The channel is disabled.');
+  end if;
+  if (
+    select count(*) from public.alert_notifications n
+    where n.tenant_id is not distinct from v_channel.tenant_id and n.kind = 'alert' and n.alert_id is null and n.created_at > now() - interval '1 hour'
+  ) >= 60 then
+    perform private.raise_error(429, 'too_many_tests', 'A tenant sends at most 60 test messages an hour.');
+  end if;
+  v_alert.id := gen_random_uuid();
+  v_alert.tenant_id := v_channel.tenant_id;
+  v_alert.type := 'system_error';
+  v_alert.severity := 'low';
+  v_alert.title := 'Test alert';
+  v_alert.message := format('This is a test of the channel "%s". Nothing is wrong.', v_channel.name);
+  v_alert.data := '{"test": true}';
+  v_alert.action_required := false;
+  v_alert.dedup_key := 'test:' || v_channel.id;
+  v_alert.status := 'open';
+  v_alert.occurrences := 1;
+  v_alert.opened_at := now();
+  return query
+    insert into public.alert_notifications (tenant_id, channel_id, kind, recipient, lane, payload)
+    select v_channel.tenant_id, v_channel.id, 'alert', r.recipient,
+      case v_channel.type when 'email' then 'email' else v_channel.id::text end,
+      jsonb_build_object('event', 'test', 'alert', private.alert_facts(
+        v_alert, (select t.name from public.tenants t where t.id = v_channel.tenant_id), null
+      ))
+    from (values (1)) one
+    left join lateral jsonb_array_elements_text(case v_channel.type when 'email' then v_channel.config -> 'recipients' end) r (recipient) on true
+    returning id;
 end
 $$;
 
@@ -7681,6 +9913,27 @@ begin
   where m.tenant_id = p_tenant_id and m.user_id = p_user_id
   returning * into v_membership;
   return v_membership;
+end
+$$;
+
+-- Name: uptime(timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.uptime(p_since timestamp with time zone) RETURNS numeric
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return (
+    select round((
+      sum(extract(epoch from least(s.next_at, s.sampled_at + interval '90 seconds', now()) - s.sampled_at)) filter (where s.status <> 'unhealthy')
+      / nullif(extract(epoch from now() - min(s.sampled_at)), 0)
+    )::numeric, 5)
+    from (
+      select h.sampled_at, h.status, lead(h.sampled_at, 1, 'infinity') over (order by h.sampled_at) as next_at
+      from private.health_samples h
+      where h.sampled_at >= p_since and h.sampled_at < now()
+    ) s
+  );
 end
 $$;
 
@@ -7805,6 +10058,24 @@ begin
 end
 $$;
 
+-- Name: usage_totals(uuid, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.usage_totals(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return (
+    select jsonb_build_object(
+      'api_calls', coalesce(sum(u.api_calls_total), 0), 'tokens', coalesce(sum(u.total_tokens_used), 0),
+      'cost_usd', coalesce(sum(u.estimated_cost_usd), 0), 'errors', coalesce(sum(u.error_count), 0),
+      'error_rate', coalesce(round(sum(u.api_calls_failed)::numeric / nullif(sum(u.api_calls_total), 0), 4), 0)
+    )
+    from private.live_usage(array[p_tenant_id], 'daily', p_from, p_to) u
+  );
+end
+$$;
+
 -- Name: usage_window(text); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.usage_window(p_period_type text) RETURNS public.quota_period
@@ -7813,6 +10084,26 @@ CREATE FUNCTION private.usage_window(p_period_type text) RETURNS public.quota_pe
     AS $$
 begin
   return case p_period_type when 'hourly' then 'hour' when 'daily' then 'day' when 'monthly' then 'month' end::public.quota_period;
+end
+$$;
+
+-- Name: used_in_hour(uuid, text, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.used_in_hour(p_tenant_id uuid, p_metric text, p_hour timestamp with time zone) RETURNS numeric
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return case p_metric
+    when 'cost_usd' then (
+      select u.estimated_cost_usd from public.tenant_usage_metrics u
+      where u.tenant_id = p_tenant_id and u.period_type = 'hourly' and u.period_start = p_hour
+    )
+    else (
+      select u.quantity from public.tenant_metric_usage u
+      where u.tenant_id = p_tenant_id and u.metric = p_metric and u.period_type = 'hourly' and u.period_start = p_hour
+    )
+  end;
 end
 $$;
 
@@ -7855,22 +10146,6 @@ begin
   v_answer.head_seq := coalesce(v_answer.head_seq, 0);
   v_answer.is_intact := v_answer.problems = '[]';
   return next v_answer;
-end
-$$;
-
--- Name: window_end(public.quota_period, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
-
-CREATE FUNCTION private.window_end(p_period public.quota_period, p_start timestamp with time zone) RETURNS timestamp with time zone
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO ''
-    AS $$
-begin
-  return case p_period
-    when 'minute' then p_start + interval '1 minute'
-    when 'hour' then p_start + interval '1 hour'
-    when 'day' then p_start + interval '24 hours'
-    when 'month' then (p_start at time zone 'UTC' + interval '1 month') at time zone 'UTC'
-  end;
 end
 $$;
 
@@ -8013,6 +10288,17 @@ CREATE FUNCTION public.accept_invite(token text) RETURNS public.memberships
 
 COMMENT ON FUNCTION public.accept_invite(token text) IS 'Joins the tenant that the signed-in user was invited to, if there is a seat, and returns the membership.';
 
+-- Name: acknowledge_alert(uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.acknowledge_alert(id uuid) RETURNS integer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.acknowledge_alert($1) $_$;
+
+-- Name: FUNCTION acknowledge_alert(id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.acknowledge_alert(id uuid) IS 'Says that somebody looks after an open alert: 1, or 0 when that is known or it is resolved. Needs alerts:write.';
+
 -- Name: aggregate_usage_metrics(); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.aggregate_usage_metrics() RETURNS SETOF public.rollup_answer
@@ -8036,6 +10322,17 @@ CREATE FUNCTION public.authenticate_api_key(secret_hash text) RETURNS SETOF publ
 
 COMMENT ON FUNCTION public.authenticate_api_key(secret_hash text) IS 'The API key with this SHA-256 (hexadecimal), no row if there is none that may be used; counts the use. Service role.';
 
+-- Name: auto_resolve_stale_alerts(interval); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.auto_resolve_stale_alerts(max_age interval DEFAULT '7 days'::interval) RETURNS integer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.auto_resolve_stale_alerts($1) $_$;
+
+-- Name: FUNCTION auto_resolve_stale_alerts(max_age interval); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.auto_resolve_stale_alerts(max_age interval) IS 'Resolves the alerts of which nothing new was seen for max_age, and says how many. Platform admins.';
+
 -- Name: begin_checkout(uuid, text, text, text); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.begin_checkout(tenant_id uuid, price_id text, idempotency_key text DEFAULT NULL::text, ip_address text DEFAULT NULL::text) RETURNS SETOF public.checkout
@@ -8057,6 +10354,17 @@ CREATE FUNCTION public.begin_stripe_recovery() RETURNS SETOF public.stripe_recov
 -- Name: FUNCTION begin_stripe_recovery(); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.begin_stripe_recovery() IS 'From which time on Stripe''s events, and of which types, have to be listed and ingested to close every gap. Service role.';
+
+-- Name: calculate_billing_health_score(uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.calculate_billing_health_score(tenant_id uuid) RETURNS SETOF public.billing_health_score
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.calculate_billing_health_score($1) $_$;
+
+-- Name: FUNCTION calculate_billing_health_score(tenant_id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.calculate_billing_health_score(tenant_id uuid) IS 'How healthy a tenant''s billing is: a score from 0 to 100, its grade (A to F), and the components payments, quota, errors and alerts with their weights in percent. Needs billing:read.';
 
 -- Name: cancel_trial(uuid, text); Type: FUNCTION; Schema: public; Owner: -
 
@@ -8090,6 +10398,17 @@ CREATE FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amount bi
 -- Name: FUNCTION check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text) IS 'What consume_quota would answer, taking nothing: used and remaining are as they stand. Needs usage:read.';
+
+-- Name: claim_alert_notifications(integer, integer); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.claim_alert_notifications(max_rows integer DEFAULT 100, lease_seconds integer DEFAULT 60) RETURNS SETOF public.claimed_notification
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.claim_alert_notifications($1, $2) $_$;
+
+-- Name: FUNCTION claim_alert_notifications(max_rows integer, lease_seconds integer); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.claim_alert_notifications(max_rows integer, lease_seconds integer) IS 'Takes up to max_rows (1 to 1000) messages that are due to send, for a lease, with what is needed to send them. Service role.';
 
 -- Name: cleanup_old_audit_events(interval); Type: FUNCTION; Schema: public; Owner: -
 
@@ -8125,6 +10444,28 @@ CREATE FUNCTION public.clear_custom_quota(tenant_id uuid, metric text, period pu
 -- Name: FUNCTION clear_custom_quota(tenant_id uuid, metric text, period public.quota_period); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.clear_custom_quota(tenant_id uuid, metric text, period public.quota_period) IS 'Takes one tenant''s own limit of a period (null: the metric''s default) back, so that its plan''s holds again, and returns what it was, if it had one. Platform admins.';
+
+-- Name: complete_alert_notification(uuid, boolean, text, integer, boolean, boolean, boolean, integer); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.complete_alert_notification(id uuid, ok boolean, error text DEFAULT NULL::text, retry_after_seconds integer DEFAULT NULL::integer, is_permanent boolean DEFAULT false, is_gone boolean DEFAULT false, blocks_channel boolean DEFAULT false, attempt integer DEFAULT NULL::integer) RETURNS integer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.complete_alert_notification($1, $2, $3, $4, $5, $6, $7, $8) $_$;
+
+-- Name: FUNCTION complete_alert_notification(id uuid, ok boolean, error text, retry_after_seconds integer, is_permanent boolean, is_gone boolean, blocks_channel boolean, attempt integer); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.complete_alert_notification(id uuid, ok boolean, error text, retry_after_seconds integer, is_permanent boolean, is_gone boolean, blocks_channel boolean, attempt integer) IS 'Says what became of one claimed message: 1, or 0 when it was not the caller''s to complete. Service role.';
+
+-- Name: complete_alert_notifications(jsonb); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.complete_alert_notifications(outcomes jsonb) RETURNS integer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.complete_alert_notifications($1) $_$;
+
+-- Name: FUNCTION complete_alert_notifications(outcomes jsonb); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.complete_alert_notifications(outcomes jsonb) IS 'Says what became of claimed messages: [{id, ok, error?, retry_after_seconds?, is_permanent?, is_gone?, blocks_channel?, attempt?}], up to 1000. Returns how many that completed. Service role.';
 
 -- Name: complete_stripe_recovery(timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
 
@@ -8236,6 +10577,28 @@ CREATE FUNCTION public.debit_credits(tenant_id uuid, amount bigint, reason text,
 
 COMMENT ON FUNCTION public.debit_credits(tenant_id uuid, amount bigint, reason text, idempotency_key text) IS 'Takes credits, those that expire first; where there are too few it takes none and says insufficient_credits. The same idempotency key takes once. Needs usage:write.';
 
+-- Name: detect_usage_anomalies(integer, numeric); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.detect_usage_anomalies(hours integer DEFAULT 24, threshold numeric DEFAULT 2.0) RETURNS SETOF public.usage_anomaly
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.detect_usage_anomalies($1, $2) $_$;
+
+-- Name: FUNCTION detect_usage_anomalies(hours integer, threshold numeric); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.detect_usage_anomalies(hours integer, threshold numeric) IS 'Hours of the last `hours` in which a tenant used at least `threshold` times what is usual for it then, of any metric or cost_usd, the greatest ratio first. As of the last roll-up. Platform admins.';
+
+-- Name: enter_admin_area(text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.enter_admin_area(path text) RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.enter_admin_area($1) $_$;
+
+-- Name: FUNCTION enter_admin_area(path text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.enter_admin_area(path text) IS 'Whether the caller is a platform admin. Who is not is told false, and audited: a refusal that raised would leave no trace.';
+
 -- Name: erase_audit_personal_data(uuid, text); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.erase_audit_personal_data(user_id uuid DEFAULT NULL::uuid, email text DEFAULT NULL::text) RETURNS bigint
@@ -8247,6 +10610,17 @@ CREATE FUNCTION public.erase_audit_personal_data(user_id uuid DEFAULT NULL::uuid
 -- Name: FUNCTION erase_audit_personal_data(user_id uuid, email text); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.erase_audit_personal_data(user_id uuid, email text) IS 'Erases addresses, user agents and e-mail addresses from the audit events of a user, and says of how many; the chain stays intact. Invites keep their address until they are deleted. Platform admins.';
+
+-- Name: evaluate_alert_rules(timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.evaluate_alert_rules(at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS SETOF public.evaluation_answer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.evaluate_alert_rules($1) $_$;
+
+-- Name: FUNCTION evaluate_alert_rules(at timestamp with time zone); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.evaluate_alert_rules(at timestamp with time zone) IS 'Asks every rule what it sees, at a time or now, and says how many alerts that opened and resolved. Service role.';
 
 -- Name: explain_decision(uuid); Type: FUNCTION; Schema: public; Owner: -
 
@@ -8293,6 +10667,17 @@ CREATE FUNCTION public.generate_audit_report(tenant_id uuid, from_ts timestamp w
 
 COMMENT ON FUNCTION public.generate_audit_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) IS 'A compliance report of [from_ts, to_ts): events by type, action, severity, result, actor and day, failed and security events, changes of access, and whether the chain is intact. Needs audit:read.';
 
+-- Name: generate_usage_report(uuid, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.generate_usage_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.generate_usage_report($1, $2, $3) $_$;
+
+-- Name: FUNCTION generate_usage_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.generate_usage_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) IS 'Usage of whole UTC days from from_ts to to_ts: {tenant_id, from, to, days, totals, metrics, cost, recommendations, compliance}. Needs usage:read.';
+
 -- Name: get_audit_events(uuid, text, text, text, public.audit_actor, uuid, public.audit_severity, public.audit_result, timestamp with time zone, timestamp with time zone, integer, timestamp with time zone, uuid, integer, text, public.audit_source); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.get_audit_events(tenant_id uuid DEFAULT NULL::uuid, action text DEFAULT NULL::text, entity_type text DEFAULT NULL::text, entity_id text DEFAULT NULL::text, actor_type public.audit_actor DEFAULT NULL::public.audit_actor, user_id uuid DEFAULT NULL::uuid, severity public.audit_severity DEFAULT NULL::public.audit_severity, result public.audit_result DEFAULT NULL::public.audit_result, from_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, to_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, max_rows integer DEFAULT 100, before_ts timestamp with time zone DEFAULT NULL::timestamp with time zone, before_id uuid DEFAULT NULL::uuid, skip_rows integer DEFAULT 0, category text DEFAULT NULL::text, source public.audit_source DEFAULT NULL::public.audit_source) RETURNS SETOF public.audit_entry
@@ -8314,6 +10699,28 @@ CREATE FUNCTION public.get_billing_account(tenant_id uuid) RETURNS SETOF public.
 -- Name: FUNCTION get_billing_account(tenant_id uuid); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.get_billing_account(tenant_id uuid) IS 'A tenant''s Stripe customer, and its subscription while that can be changed. Needs billing:write.';
+
+-- Name: get_billing_dashboard_metrics(uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_billing_dashboard_metrics(tenant_id uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $_$ select * from private.get_billing_dashboard_metrics($1) $_$;
+
+-- Name: FUNCTION get_billing_dashboard_metrics(tenant_id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_billing_dashboard_metrics(tenant_id uuid) IS 'What a dashboard shows: {tenant_id, as_of, plan_id, today, month, previous_month, quotas, credits}, with alerts:read also alerts, with billing:read also subscription, unpaid_invoices and health. Needs usage:read.';
+
+-- Name: get_billing_health(); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.get_billing_health() RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$ select * from private.get_billing_health() $$;
+
+-- Name: FUNCTION get_billing_health(); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.get_billing_health() IS 'How the platform is: {status, checked_at, uptime: {last_24_hours, last_30_days}, components: {database, stripe, webhooks, schedules, outbox, alerts}}. Shares are of 1. Platform admins.';
 
 -- Name: get_billing_kpis(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
 
@@ -8591,6 +10998,17 @@ CREATE FUNCTION public.record_checkout_session(checkout_id uuid, stripe_session_
 
 COMMENT ON FUNCTION public.record_checkout_session(checkout_id uuid, stripe_session_id text, expires_at timestamp with time zone) IS 'Says which Stripe session a checkout led to. Needs billing:write.';
 
+-- Name: record_stripe_calls(integer, integer, text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.record_stripe_calls(succeeded integer, failed integer, last_error text DEFAULT NULL::text) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.record_stripe_calls($1, $2, $3) $_$;
+
+-- Name: FUNCTION record_stripe_calls(succeeded integer, failed integer, last_error text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.record_stripe_calls(succeeded integer, failed integer, last_error text) IS 'Counts calls of Stripe''s API and what came of them. Service role.';
+
 -- Name: record_usage(uuid, jsonb); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.record_usage(tenant_id uuid, events jsonb) RETURNS SETOF public.record_usage_answer
@@ -8601,6 +11019,17 @@ CREATE FUNCTION public.record_usage(tenant_id uuid, events jsonb) RETURNS SETOF 
 -- Name: FUNCTION record_usage(tenant_id uuid, events jsonb); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.record_usage(tenant_id uuid, events jsonb) IS 'Records up to 5000 usage events, each once by its event_id, and says how many were accepted, duplicates and rejected. Needs usage:write.';
+
+-- Name: register_operator_channels(jsonb); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.register_operator_channels(channels jsonb) RETURNS integer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.register_operator_channels($1) $_$;
+
+-- Name: FUNCTION register_operator_channels(channels jsonb); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.register_operator_channels(channels jsonb) IS 'Makes [{type, name, config}] the operator''s channels from the environment, in place of those before; says how many changed. Service role.';
 
 -- Name: reject_invite(text); Type: FUNCTION; Schema: public; Owner: -
 
@@ -8635,6 +11064,17 @@ CREATE FUNCTION public.remove_member(tenant_id uuid, user_id uuid) RETURNS void
 
 COMMENT ON FUNCTION public.remove_member(tenant_id uuid, user_id uuid) IS 'Ends a membership. Needs member:remove and a role not below the member''s; everybody may leave. The last owner stays.';
 
+-- Name: replay_alert_notification(uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.replay_alert_notification(id uuid) RETURNS integer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.replay_alert_notification($1) $_$;
+
+-- Name: FUNCTION replay_alert_notification(id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.replay_alert_notification(id uuid) IS 'Sends a dead message again, with all its attempts: 1, or 0 when it is not dead, or an invite, whose token is forgotten. Needs alerts:write; of what is no alert, platform admins.';
+
 -- Name: replay_stripe_event(text); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.replay_stripe_event(event_id text) RETURNS SETOF public.stripe_event_answer
@@ -8668,6 +11108,17 @@ CREATE FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, period p
 
 COMMENT ON FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, period public.quota_period, subject text) IS 'Sets what is used of a metric back to nothing but live reservations, in every period and for every subject unless named (an empty subject is the tenant), and returns how many counters that were. Platform admins.';
 
+-- Name: resolve_alert(uuid, text); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.resolve_alert(id uuid, note text DEFAULT NULL::text) RETURNS integer
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.resolve_alert($1, $2) $_$;
+
+-- Name: FUNCTION resolve_alert(id uuid, note text); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.resolve_alert(id uuid, note text) IS 'Resolves an alert: 1, or 0 when it is resolved already. It does not open again before its condition was over. Needs alerts:write.';
+
 -- Name: resolve_audit_event(uuid, text); Type: FUNCTION; Schema: public; Owner: -
 
 CREATE FUNCTION public.resolve_audit_event(event_id uuid, note text DEFAULT NULL::text) RETURNS public.audit_resolutions
@@ -8700,6 +11151,17 @@ CREATE FUNCTION public.revoke_invite(id uuid) RETURNS void
 -- Name: FUNCTION revoke_invite(id uuid); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.revoke_invite(id uuid) IS 'Takes a pending invite back. Needs member:invite and a role not below the invite''s.';
+
+-- Name: rotate_channel_secret(uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.rotate_channel_secret(id uuid) RETURNS text
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.rotate_channel_secret($1) $_$;
+
+-- Name: FUNCTION rotate_channel_secret(id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.rotate_channel_secret(id uuid) IS 'Gives a webhook a new signing secret, shown here alone; the one before it signs too for 24 hours. Needs alerts:write.';
 
 -- Name: set_custom_quota(uuid, text, bigint, public.quota_period); Type: FUNCTION; Schema: public; Owner: -
 
@@ -8777,6 +11239,17 @@ CREATE FUNCTION public.suspend_user(user_id uuid, reason text) RETURNS public.us
 -- Name: FUNCTION suspend_user(user_id uuid, reason text); Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON FUNCTION public.suspend_user(user_id uuid, reason text) IS 'Takes every permission from a user and from the API keys they made until reactivate_user, revokes their invites, and records why. Platform admins.';
+
+-- Name: test_alert_channel(uuid); Type: FUNCTION; Schema: public; Owner: -
+
+CREATE FUNCTION public.test_alert_channel(channel_id uuid) RETURNS SETOF uuid
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $_$ select * from private.test_alert_channel($1) $_$;
+
+-- Name: FUNCTION test_alert_channel(channel_id uuid); Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON FUNCTION public.test_alert_channel(channel_id uuid) IS 'Sends a test message through a channel and returns the ids of its notifications, one for each recipient. Needs alerts:write.';
 
 -- Name: transfer_ownership(uuid, uuid); Type: FUNCTION; Schema: public; Owner: -
 
@@ -8968,6 +11441,33 @@ CREATE TABLE private.credit_months (
 
 COMMENT ON TABLE private.credit_months IS 'The share of each line of a paid invoice in each month that it covers.';
 
+-- Name: failing_lanes; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.failing_lanes (
+    lane text NOT NULL,
+    failures integer NOT NULL,
+    retry_at timestamp with time zone NOT NULL
+);
+
+-- Name: TABLE failing_lanes; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.failing_lanes IS 'The lanes whose last message failed for a reason that any other would, and when one is tried again.';
+
+-- Name: health_samples; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.health_samples (
+    sampled_at timestamp with time zone DEFAULT now() NOT NULL,
+    status text NOT NULL,
+    components jsonb NOT NULL,
+    quota_allowed numeric NOT NULL,
+    quota_denied numeric NOT NULL,
+    CONSTRAINT health_samples_status_known CHECK ((status = ANY (ARRAY['healthy'::text, 'degraded'::text, 'unhealthy'::text])))
+);
+
+-- Name: TABLE health_samples; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.health_samples IS 'How the platform was; quota_* are the takes of all tenants since ever, for rates between two samples.';
+
 -- Name: invite_tokens; Type: TABLE; Schema: private; Owner: -
 
 CREATE TABLE private.invite_tokens (
@@ -8990,28 +11490,6 @@ CREATE TABLE private.mirrored_events (
 -- Name: TABLE mirrored_events; Type: COMMENT; Schema: private; Owner: -
 
 COMMENT ON TABLE private.mirrored_events IS 'The types of events that are applied, the object that each is about, and how late it is among those of one second.';
-
--- Name: quota_counters; Type: TABLE; Schema: private; Owner: -
-
-CREATE TABLE private.quota_counters (
-    tenant_id uuid NOT NULL,
-    metric text NOT NULL,
-    period public.quota_period NOT NULL,
-    subject text NOT NULL,
-    window_start timestamp with time zone NOT NULL,
-    used bigint NOT NULL,
-    allowed bigint DEFAULT 0 NOT NULL,
-    CONSTRAINT quota_counters_used_exact_in_json CHECK (((used >= 0) AND (used <= '9007199254740991'::bigint)))
-)
-WITH (fillfactor='50');
-
--- Name: TABLE quota_counters; Type: COMMENT; Schema: private; Owner: -
-
-COMMENT ON TABLE private.quota_counters IS 'What is used of each window, live reservations included.';
-
--- Name: COLUMN quota_counters.allowed; Type: COMMENT; Schema: private; Owner: -
-
-COMMENT ON COLUMN private.quota_counters.allowed IS 'Grants since ever. Each is counted in the first of its windows alone, so that the sum over a metric is exact.';
 
 -- Name: quota_denials; Type: TABLE; Schema: private; Owner: -
 
@@ -9046,6 +11524,19 @@ CREATE TABLE private.quota_grants (
 -- Name: TABLE quota_grants; Type: COMMENT; Schema: private; Owner: -
 
 COMMENT ON TABLE private.quota_grants IS 'Grants by idempotency key, for 48 hours: the same request again gets the same answer and takes nothing.';
+
+-- Name: stripe_calls; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.stripe_calls (
+    minute timestamp with time zone NOT NULL,
+    succeeded integer DEFAULT 0 NOT NULL,
+    failed integer DEFAULT 0 NOT NULL,
+    last_error text
+);
+
+-- Name: TABLE stripe_calls; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.stripe_calls IS 'What came of the calls of Stripe''s API, by the minute.';
 
 -- Name: stripe_event_counts; Type: TABLE; Schema: private; Owner: -
 
@@ -9155,6 +11646,7 @@ CREATE TABLE public.alert_notifications (
     channel_id uuid,
     kind text NOT NULL,
     recipient text,
+    lane text DEFAULT 'email'::text NOT NULL,
     payload jsonb DEFAULT '{}'::jsonb NOT NULL,
     status public.notification_status DEFAULT 'pending'::public.notification_status NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
@@ -9172,6 +11664,10 @@ CREATE TABLE public.alert_notifications (
 -- Name: TABLE alert_notifications; Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON TABLE public.alert_notifications IS 'The outbox: every message that has to leave, for alerts, invites and billing mails alike.';
+
+-- Name: COLUMN alert_notifications.lane; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alert_notifications.lane IS 'What fails together: all e-mail, or one channel. A lane that hangs holds up no other.';
 
 -- Name: COLUMN alert_notifications.payload; Type: COMMENT; Schema: public; Owner: -
 
@@ -9250,82 +11746,6 @@ ALTER TABLE public.credit_ledger ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     NO MAXVALUE
     CACHE 1
 );
-
--- Name: plan_limits; Type: TABLE; Schema: public; Owner: -
-
-CREATE TABLE public.plan_limits (
-    plan_id text NOT NULL,
-    metric text NOT NULL,
-    period public.quota_period NOT NULL,
-    per public.quota_scope DEFAULT 'tenant'::public.quota_scope NOT NULL,
-    limit_value bigint,
-    enforcement public.quota_enforcement DEFAULT 'hard'::public.quota_enforcement NOT NULL,
-    CONSTRAINT plan_limits_limit_value_range CHECK (((limit_value >= 0) AND (limit_value <= '9007199254740991'::bigint)))
-);
-
--- Name: TABLE plan_limits; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON TABLE public.plan_limits IS 'How much of a metric a plan includes in one window; null is unlimited.';
-
--- Name: entitlements; Type: VIEW; Schema: public; Owner: -
-
-CREATE VIEW public.entitlements WITH (security_invoker='true') AS
- SELECT t.id AS tenant_id,
-    l.metric,
-    l.period,
-    l.per,
-        CASE
-            WHEN (o.tenant_id IS NULL) THEN l.limit_value
-            ELSE o.limit_value
-        END AS limit_value,
-    l.enforcement,
-    (o.tenant_id IS NOT NULL) AS is_override
-   FROM ((public.tenants t
-     JOIN public.plan_limits l ON ((l.plan_id = t.plan_id)))
-     LEFT JOIN public.tenant_limits o ON (((o.tenant_id = t.id) AND (o.metric = l.metric) AND (o.period = l.period) AND (o.per = l.per))))
-UNION ALL
- SELECT o.tenant_id,
-    o.metric,
-    o.period,
-    o.per,
-    o.limit_value,
-    'hard'::public.quota_enforcement AS enforcement,
-    true AS is_override
-   FROM public.tenant_limits o
-  WHERE (NOT (EXISTS ( SELECT
-           FROM (public.tenants t
-             JOIN public.plan_limits l ON ((l.plan_id = t.plan_id)))
-          WHERE ((t.id = o.tenant_id) AND (l.metric = o.metric) AND (l.period = o.period) AND (l.per = o.per)))));
-
--- Name: VIEW entitlements; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON VIEW public.entitlements IS 'The limit in force for each tenant and window: the plan''s, or the override in its place.';
-
--- Name: metrics; Type: TABLE; Schema: public; Owner: -
-
-CREATE TABLE public.metrics (
-    id text NOT NULL,
-    unit text NOT NULL,
-    kind public.metric_kind NOT NULL,
-    default_period public.quota_period NOT NULL,
-    failure_mode public.failure_mode DEFAULT 'closed'::public.failure_mode NOT NULL,
-    receipt_sample_rate real DEFAULT 0 NOT NULL,
-    description text NOT NULL,
-    CONSTRAINT metrics_id_form CHECK ((id ~ '^[a-z][a-z0-9_]{0,62}$'::text)),
-    CONSTRAINT metrics_receipt_sample_rate_is_a_share CHECK (((receipt_sample_rate >= (0)::double precision) AND (receipt_sample_rate <= (1)::double precision)))
-);
-
--- Name: TABLE metrics; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON TABLE public.metrics IS 'What is counted. A counter counts what happens in a window; a gauge, what exists.';
-
--- Name: COLUMN metrics.failure_mode; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.metrics.failure_mode IS 'What a client does when the database cannot be asked: allow (open) or refuse (closed).';
-
--- Name: COLUMN metrics.receipt_sample_rate; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.metrics.receipt_sample_rate IS 'The share of grants that leave a receipt; denials always do.';
 
 -- Name: model_prices; Type: TABLE; Schema: public; Owner: -
 
@@ -9546,6 +11966,16 @@ ALTER TABLE ONLY private.credit_grants
 ALTER TABLE ONLY private.credit_months
     ADD CONSTRAINT credit_months_pkey PRIMARY KEY (tenant_id, stripe_line_id, month_end);
 
+-- Name: failing_lanes failing_lanes_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.failing_lanes
+    ADD CONSTRAINT failing_lanes_pkey PRIMARY KEY (lane);
+
+-- Name: health_samples health_samples_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.health_samples
+    ADD CONSTRAINT health_samples_pkey PRIMARY KEY (sampled_at);
+
 -- Name: invite_tokens invite_tokens_invite_id_key; Type: CONSTRAINT; Schema: private; Owner: -
 
 ALTER TABLE ONLY private.invite_tokens
@@ -9585,6 +12015,11 @@ ALTER TABLE ONLY private.quota_grants
 
 ALTER TABLE ONLY private.quota_reservations
     ADD CONSTRAINT quota_reservations_pkey PRIMARY KEY (id);
+
+-- Name: stripe_calls stripe_calls_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.stripe_calls
+    ADD CONSTRAINT stripe_calls_pkey PRIMARY KEY (minute);
 
 -- Name: stripe_event_counts stripe_event_counts_pkey; Type: CONSTRAINT; Schema: private; Owner: -
 
@@ -9626,10 +12061,30 @@ ALTER TABLE ONLY private.usage_retention
 ALTER TABLE ONLY private.usage_rollups
     ADD CONSTRAINT usage_rollups_pkey PRIMARY KEY (tenant_id, period_type, period_start);
 
+-- Name: alert_channels alert_channels_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.alert_channels
+    ADD CONSTRAINT alert_channels_pkey PRIMARY KEY (id);
+
 -- Name: alert_notifications alert_notifications_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 
 ALTER TABLE ONLY public.alert_notifications
     ADD CONSTRAINT alert_notifications_pkey PRIMARY KEY (id);
+
+-- Name: alert_rule_types alert_rule_types_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.alert_rule_types
+    ADD CONSTRAINT alert_rule_types_pkey PRIMARY KEY (type);
+
+-- Name: alert_rules alert_rules_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.alert_rules
+    ADD CONSTRAINT alert_rules_pkey PRIMARY KEY (id);
+
+-- Name: alerts alerts_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.alerts
+    ADD CONSTRAINT alerts_pkey PRIMARY KEY (id);
 
 -- Name: api_keys api_keys_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 
@@ -9862,9 +12317,17 @@ CREATE INDEX usage_batches_by_tenant ON private.usage_batches USING btree (tenan
 
 CREATE INDEX usage_event_keys_by_age ON private.usage_event_keys USING btree (recorded_at);
 
+-- Name: alert_channels_by_tenant; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX alert_channels_by_tenant ON public.alert_channels USING btree (tenant_id);
+
 -- Name: alert_notifications_billing_once; Type: INDEX; Schema: public; Owner: -
 
 CREATE UNIQUE INDEX alert_notifications_billing_once ON public.alert_notifications USING btree (((payload ->> 'key'::text)), recipient) WHERE (kind = 'billing'::text);
+
+-- Name: alert_notifications_by_alert; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX alert_notifications_by_alert ON public.alert_notifications USING btree (alert_id, channel_id) WHERE (alert_id IS NOT NULL);
 
 -- Name: alert_notifications_by_invite; Type: INDEX; Schema: public; Owner: -
 
@@ -9874,9 +12337,53 @@ CREATE INDEX alert_notifications_by_invite ON public.alert_notifications USING b
 
 CREATE INDEX alert_notifications_by_tenant ON public.alert_notifications USING btree (tenant_id, created_at DESC);
 
+-- Name: alert_notifications_dead; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX alert_notifications_dead ON public.alert_notifications USING btree (created_at) WHERE (status = 'dead'::public.notification_status);
+
 -- Name: alert_notifications_due; Type: INDEX; Schema: public; Owner: -
 
-CREATE INDEX alert_notifications_due ON public.alert_notifications USING btree (next_attempt_at) WHERE (status = ANY (ARRAY['pending'::public.notification_status, 'failed'::public.notification_status]));
+CREATE INDEX alert_notifications_due ON public.alert_notifications USING btree (lane, next_attempt_at) WHERE (status = ANY (ARRAY['pending'::public.notification_status, 'failed'::public.notification_status]));
+
+-- Name: alert_notifications_leased; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX alert_notifications_leased ON public.alert_notifications USING btree (lane) WHERE (status = 'sending'::public.notification_status);
+
+-- Name: alert_rules_by_metric; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX alert_rules_by_metric ON public.alert_rules USING btree (metric);
+
+-- Name: alert_rules_by_tenant; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX alert_rules_by_tenant ON public.alert_rules USING btree (tenant_id);
+
+-- Name: alert_rules_by_type; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX alert_rules_by_type ON public.alert_rules USING btree (type);
+
+-- Name: alerts_by_dedup_key; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX alerts_by_dedup_key ON public.alerts USING btree (dedup_key, opened_at);
+
+-- Name: alerts_by_rule; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX alerts_by_rule ON public.alerts USING btree (rule_id);
+
+-- Name: alerts_by_tenant; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX alerts_by_tenant ON public.alerts USING btree (tenant_id, opened_at DESC);
+
+-- Name: alerts_by_type; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX alerts_by_type ON public.alerts USING btree (type);
+
+-- Name: alerts_one_per_episode; Type: INDEX; Schema: public; Owner: -
+
+CREATE UNIQUE INDEX alerts_one_per_episode ON public.alerts USING btree (dedup_key) WHERE (cleared_at IS NULL);
+
+-- Name: alerts_unresolved; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX alerts_unresolved ON public.alerts USING btree (tenant_id) WHERE (status <> 'resolved'::public.alert_status);
 
 -- Name: api_keys_by_parent; Type: INDEX; Schema: public; Owner: -
 
@@ -9897,6 +12404,10 @@ CREATE INDEX audit_events_by_entity ON ONLY public.audit_events USING btree (ent
 -- Name: audit_events_by_tenant; Type: INDEX; Schema: public; Owner: -
 
 CREATE INDEX audit_events_by_tenant ON ONLY public.audit_events USING btree (tenant_id, occurred_at DESC, event_id DESC);
+
+-- Name: audit_events_watched; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX audit_events_watched ON ONLY public.audit_events USING btree (occurred_at) WHERE ((severity = 'critical'::public.audit_severity) OR (event_type = 'admin_access_denied'::text));
 
 -- Name: audit_resolutions_by_tenant; Type: INDEX; Schema: public; Owner: -
 
@@ -9926,6 +12437,10 @@ CREATE INDEX credit_ledger_by_time ON public.credit_ledger USING btree (tenant_i
 
 CREATE INDEX invoices_by_tenant ON public.invoices USING btree (tenant_id, created_at DESC);
 
+-- Name: invoices_open; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX invoices_open ON public.invoices USING btree (tenant_id) WHERE (status = 'open'::text);
+
 -- Name: memberships_by_user; Type: INDEX; Schema: public; Owner: -
 
 CREATE INDEX memberships_by_user ON public.memberships USING btree (user_id);
@@ -9953,6 +12468,10 @@ CREATE INDEX quota_decisions_by_batch ON public.quota_decisions USING btree (bat
 -- Name: quota_decisions_by_tenant; Type: INDEX; Schema: public; Owner: -
 
 CREATE INDEX quota_decisions_by_tenant ON public.quota_decisions USING btree (tenant_id, created_at DESC);
+
+-- Name: quota_decisions_first; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX quota_decisions_first ON public.quota_decisions USING btree (tenant_id, created_at) WHERE is_first;
 
 -- Name: quota_decisions_one_first_of_window; Type: INDEX; Schema: public; Owner: -
 
@@ -10026,6 +12545,10 @@ CREATE INDEX tenant_usage_realtime_by_batch ON ONLY public.tenant_usage_realtime
 
 CREATE INDEX tenant_usage_realtime_by_type ON ONLY public.tenant_usage_realtime USING btree (tenant_id, event_type, event_timestamp, event_id);
 
+-- Name: tenant_usage_realtime_failed; Type: INDEX; Schema: public; Owner: -
+
+CREATE INDEX tenant_usage_realtime_failed ON ONLY public.tenant_usage_realtime USING btree (tenant_id, event_timestamp) WHERE (api_status_code >= 400);
+
 -- Name: tenants_by_plan; Type: INDEX; Schema: public; Owner: -
 
 CREATE INDEX tenants_by_plan ON public.tenants USING btree (plan_id);
@@ -10041,6 +12564,18 @@ CREATE INDEX usage_event_types_by_metric ON public.usage_event_types USING btree
 -- Name: stripe_prices apply_stripe_price; Type: TRIGGER; Schema: private; Owner: -
 
 CREATE TRIGGER apply_stripe_price AFTER INSERT OR UPDATE ON private.stripe_prices FOR EACH ROW EXECUTE FUNCTION private.apply_stripe_price();
+
+-- Name: alert_channels audit_change; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.alert_channels FOR EACH ROW EXECUTE FUNCTION private.audit_change('alert_channel', 'id', 'config');
+
+-- Name: alert_rules audit_change; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.alert_rules FOR EACH ROW EXECUTE FUNCTION private.audit_change('alert_rule', 'id');
+
+-- Name: alerts audit_change; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF status, resolution_note ON public.alerts FOR EACH ROW EXECUTE FUNCTION private.audit_change('alert', 'id');
 
 -- Name: api_keys audit_change; Type: TRIGGER; Schema: public; Owner: -
 
@@ -10102,13 +12637,21 @@ CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.user_susp
 
 CREATE TRIGGER begin_or_end_trial BEFORE UPDATE OF plan_id ON public.tenants FOR EACH ROW EXECUTE FUNCTION private.begin_or_end_trial();
 
+-- Name: alert_rules check_alert_rule; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER check_alert_rule BEFORE INSERT OR UPDATE ON public.alert_rules FOR EACH ROW EXECUTE FUNCTION private.check_alert_rule();
+
 -- Name: alert_notifications forget_token; Type: TRIGGER; Schema: public; Owner: -
 
-CREATE TRIGGER forget_token BEFORE UPDATE OF status ON public.alert_notifications FOR EACH ROW WHEN ((new.status = ANY (ARRAY['sent'::public.notification_status, 'dead'::public.notification_status]))) EXECUTE FUNCTION private.forget_token();
+CREATE TRIGGER forget_token BEFORE UPDATE OF status ON public.alert_notifications FOR EACH ROW WHEN (((new.status = ANY (ARRAY['sent'::public.notification_status, 'dead'::public.notification_status])) AND (old.payload ? 'token'::text))) EXECUTE FUNCTION private.forget_token();
 
 -- Name: memberships keep_an_owner; Type: TRIGGER; Schema: public; Owner: -
 
 CREATE TRIGGER keep_an_owner AFTER DELETE OR UPDATE ON public.memberships FOR EACH ROW EXECUTE FUNCTION private.keep_an_owner();
+
+-- Name: alert_channels keep_channel_secret; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER keep_channel_secret BEFORE INSERT OR UPDATE OF config, enabled ON public.alert_channels FOR EACH ROW EXECUTE FUNCTION private.keep_channel_secret();
 
 -- Name: tenants keep_clock_from_going_back; Type: TRIGGER; Schema: public; Owner: -
 
@@ -10117,6 +12660,10 @@ CREATE TRIGGER keep_clock_from_going_back BEFORE UPDATE OF clock_offset ON publi
 -- Name: tenants keep_while_running; Type: TRIGGER; Schema: public; Owner: -
 
 CREATE TRIGGER keep_while_running BEFORE DELETE ON public.tenants FOR EACH ROW EXECUTE FUNCTION private.keep_while_running();
+
+-- Name: alert_rules look_at_thresholds_again; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER look_at_thresholds_again AFTER INSERT OR UPDATE OF metric, threshold, enabled ON public.alert_rules FOR EACH ROW WHEN (((new.type = ANY (ARRAY['usage_threshold'::text, 'quota_warning'::text])) AND new.enabled)) EXECUTE FUNCTION private.look_at_thresholds_again();
 
 -- Name: memberships meter_delete_team_members; Type: TRIGGER; Schema: public; Owner: -
 
@@ -10138,6 +12685,14 @@ CREATE TRIGGER meter_update_team_members AFTER UPDATE ON public.memberships REFE
 
 CREATE TRIGGER recall_invite AFTER UPDATE OF status ON public.tenant_invites FOR EACH ROW WHEN ((new.status <> 'pending'::public.invite_status)) EXECUTE FUNCTION private.recall_invite();
 
+-- Name: alert_channels recall_when_deleted; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER recall_when_deleted AFTER DELETE ON public.alert_channels FOR EACH ROW EXECUTE FUNCTION private.recall_notifications();
+
+-- Name: alert_channels recall_when_disabled; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER recall_when_disabled AFTER UPDATE OF enabled ON public.alert_channels FOR EACH ROW WHEN ((old.enabled AND (NOT new.enabled))) EXECUTE FUNCTION private.recall_notifications();
+
 -- Name: plan_prices remember_stripe_price; Type: TRIGGER; Schema: public; Owner: -
 
 CREATE TRIGGER remember_stripe_price AFTER INSERT OR UPDATE OF stripe_price_id ON public.plan_prices FOR EACH ROW WHEN ((new.stripe_price_id IS NOT NULL)) EXECUTE FUNCTION private.remember_stripe_price();
@@ -10145,6 +12700,14 @@ CREATE TRIGGER remember_stripe_price AFTER INSERT OR UPDATE OF stripe_price_id O
 -- Name: memberships revoke_invites_of_member; Type: TRIGGER; Schema: public; Owner: -
 
 CREATE TRIGGER revoke_invites_of_member AFTER DELETE OR UPDATE OF role ON public.memberships FOR EACH ROW EXECUTE FUNCTION private.revoke_invites_of_member();
+
+-- Name: alert_channels set_updated_at; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.alert_channels FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
+
+-- Name: alert_rules set_updated_at; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.alert_rules FOR EACH ROW EXECUTE FUNCTION private.set_updated_at();
 
 -- Name: invoices set_updated_at; Type: TRIGGER; Schema: public; Owner: -
 
@@ -10246,6 +12809,41 @@ ALTER TABLE ONLY private.usage_event_keys
 
 ALTER TABLE ONLY private.usage_rollups
     ADD CONSTRAINT usage_rollups_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+-- Name: alert_channels alert_channels_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.alert_channels
+    ADD CONSTRAINT alert_channels_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+-- Name: alert_rules alert_rules_metric_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.alert_rules
+    ADD CONSTRAINT alert_rules_metric_fkey FOREIGN KEY (metric) REFERENCES public.metrics(id) ON DELETE CASCADE;
+
+-- Name: alert_rules alert_rules_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.alert_rules
+    ADD CONSTRAINT alert_rules_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+-- Name: alert_rules alert_rules_type_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.alert_rules
+    ADD CONSTRAINT alert_rules_type_fkey FOREIGN KEY (type) REFERENCES public.alert_rule_types(type);
+
+-- Name: alerts alerts_rule_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.alerts
+    ADD CONSTRAINT alerts_rule_id_fkey FOREIGN KEY (rule_id) REFERENCES public.alert_rules(id) ON DELETE SET NULL;
+
+-- Name: alerts alerts_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.alerts
+    ADD CONSTRAINT alerts_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+-- Name: alerts alerts_type_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+
+ALTER TABLE ONLY public.alerts
+    ADD CONSTRAINT alerts_type_fkey FOREIGN KEY (type) REFERENCES public.alert_rule_types(type);
 
 -- Name: api_keys api_keys_parent_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
 
@@ -10408,6 +13006,14 @@ ALTER TABLE private.credit_grants ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE private.credit_months ENABLE ROW LEVEL SECURITY;
 
+-- Name: failing_lanes; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.failing_lanes ENABLE ROW LEVEL SECURITY;
+
+-- Name: health_samples; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.health_samples ENABLE ROW LEVEL SECURITY;
+
 -- Name: invite_tokens; Type: ROW SECURITY; Schema: private; Owner: -
 
 ALTER TABLE private.invite_tokens ENABLE ROW LEVEL SECURITY;
@@ -10415,6 +13021,10 @@ ALTER TABLE private.invite_tokens ENABLE ROW LEVEL SECURITY;
 -- Name: mirrored_events; Type: ROW SECURITY; Schema: private; Owner: -
 
 ALTER TABLE private.mirrored_events ENABLE ROW LEVEL SECURITY;
+
+-- Name: stripe_calls; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.stripe_calls ENABLE ROW LEVEL SECURITY;
 
 -- Name: stripe_event_counts; Type: ROW SECURITY; Schema: private; Owner: -
 
@@ -10448,9 +13058,25 @@ CREATE POLICY admins_read_user_suspensions ON public.user_suspensions FOR SELECT
 
 CREATE POLICY admins_rename_tenant ON public.tenants FOR UPDATE TO authenticated USING ((id = ANY (ARRAY( SELECT private.tenant_ids_with('tenant:write'::text) AS tenant_ids_with))));
 
+-- Name: alert_channels; Type: ROW SECURITY; Schema: public; Owner: -
+
+ALTER TABLE public.alert_channels ENABLE ROW LEVEL SECURITY;
+
 -- Name: alert_notifications; Type: ROW SECURITY; Schema: public; Owner: -
 
 ALTER TABLE public.alert_notifications ENABLE ROW LEVEL SECURITY;
+
+-- Name: alert_rule_types; Type: ROW SECURITY; Schema: public; Owner: -
+
+ALTER TABLE public.alert_rule_types ENABLE ROW LEVEL SECURITY;
+
+-- Name: alert_rules; Type: ROW SECURITY; Schema: public; Owner: -
+
+ALTER TABLE public.alert_rules ENABLE ROW LEVEL SECURITY;
+
+-- Name: alerts; Type: ROW SECURITY; Schema: public; Owner: -
+
+ALTER TABLE public.alerts ENABLE ROW LEVEL SECURITY;
 
 -- Name: api_keys; Type: ROW SECURITY; Schema: public; Owner: -
 
@@ -10475,6 +13101,10 @@ ALTER TABLE public.checkout_sessions ENABLE ROW LEVEL SECURITY;
 -- Name: credit_ledger; Type: ROW SECURITY; Schema: public; Owner: -
 
 ALTER TABLE public.credit_ledger ENABLE ROW LEVEL SECURITY;
+
+-- Name: alert_rule_types everyone_reads_alert_rule_types; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY everyone_reads_alert_rule_types ON public.alert_rule_types FOR SELECT TO authenticated USING (true);
 
 -- Name: usage_event_types everyone_reads_event_types; Type: POLICY; Schema: public; Owner: -
 
@@ -10503,6 +13133,46 @@ CREATE POLICY everyone_reads_prices ON public.plan_prices FOR SELECT TO anon, au
 -- Name: invoices; Type: ROW SECURITY; Schema: public; Owner: -
 
 ALTER TABLE public.invoices ENABLE ROW LEVEL SECURITY;
+
+-- Name: alert_channels members_add_alert_channels; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY members_add_alert_channels ON public.alert_channels FOR INSERT TO authenticated WITH CHECK (((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('alerts:write'::text) AS tenant_ids_with))) OR ((tenant_id IS NULL) AND ( SELECT private.is_platform_admin() AS is_platform_admin))));
+
+-- Name: alert_rules members_add_alert_rules; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY members_add_alert_rules ON public.alert_rules FOR INSERT TO authenticated WITH CHECK (((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('alerts:write'::text) AS tenant_ids_with))) OR ((tenant_id IS NULL) AND ( SELECT private.is_platform_admin() AS is_platform_admin))));
+
+-- Name: alert_channels members_change_alert_channels; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY members_change_alert_channels ON public.alert_channels FOR UPDATE TO authenticated USING (((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('alerts:write'::text) AS tenant_ids_with))) OR ((tenant_id IS NULL) AND ( SELECT private.is_platform_admin() AS is_platform_admin))));
+
+-- Name: alert_rules members_change_alert_rules; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY members_change_alert_rules ON public.alert_rules FOR UPDATE TO authenticated USING (((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('alerts:write'::text) AS tenant_ids_with))) OR ((tenant_id IS NULL) AND ( SELECT private.is_platform_admin() AS is_platform_admin))));
+
+-- Name: alert_channels members_delete_alert_channels; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY members_delete_alert_channels ON public.alert_channels FOR DELETE TO authenticated USING (((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('alerts:write'::text) AS tenant_ids_with))) OR ((tenant_id IS NULL) AND ( SELECT private.is_platform_admin() AS is_platform_admin))));
+
+-- Name: alert_rules members_delete_alert_rules; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY members_delete_alert_rules ON public.alert_rules FOR DELETE TO authenticated USING (((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('alerts:write'::text) AS tenant_ids_with))) OR ((tenant_id IS NULL) AND ( SELECT private.is_platform_admin() AS is_platform_admin))));
+
+-- Name: alert_channels members_read_alert_channels; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY members_read_alert_channels ON public.alert_channels FOR SELECT TO authenticated USING (((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('alerts:read'::text) AS tenant_ids_with))) OR ((tenant_id IS NULL) AND ( SELECT private.is_platform_admin() AS is_platform_admin))));
+
+-- Name: alert_notifications members_read_alert_notifications; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY members_read_alert_notifications ON public.alert_notifications FOR SELECT TO authenticated USING ((((kind = 'alert'::text) AND (tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('alerts:read'::text) AS tenant_ids_with)))) OR ( SELECT private.is_platform_admin() AS is_platform_admin)));
+
+-- Name: alert_rules members_read_alert_rules; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY members_read_alert_rules ON public.alert_rules FOR SELECT TO authenticated USING (((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('alerts:read'::text) AS tenant_ids_with))) OR ((tenant_id IS NULL) AND ( SELECT private.is_platform_admin() AS is_platform_admin))));
+
+-- Name: alerts members_read_alerts; Type: POLICY; Schema: public; Owner: -
+
+CREATE POLICY members_read_alerts ON public.alerts FOR SELECT TO authenticated USING (((tenant_id = ANY (ARRAY( SELECT private.tenant_ids_with('alerts:read'::text) AS tenant_ids_with))) OR ((tenant_id IS NULL) AND ( SELECT private.is_platform_admin() AS is_platform_admin))));
 
 -- Name: api_keys members_read_api_keys; Type: POLICY; Schema: public; Owner: -
 
@@ -10670,6 +13340,12 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memberships TO service_role;
 REVOKE ALL ON FUNCTION private.accept_invite(p_token text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.accept_invite(p_token text) TO authenticated;
 
+-- Name: FUNCTION acknowledge_alert(p_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.acknowledge_alert(p_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.acknowledge_alert(p_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.acknowledge_alert(p_id uuid) TO service_role;
+
 -- Name: FUNCTION add_credit_months(p_tenant_id uuid, p_invoice jsonb); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.add_credit_months(p_tenant_id uuid, p_invoice jsonb) FROM PUBLIC;
@@ -10697,6 +13373,19 @@ GRANT ALL ON FUNCTION private.admits(p_row anyelement) TO service_role;
 
 REVOKE ALL ON FUNCTION private.aggregate_usage_metrics() FROM PUBLIC;
 GRANT ALL ON FUNCTION private.aggregate_usage_metrics() TO service_role;
+
+-- Name: FUNCTION alert_actor(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.alert_actor() FROM PUBLIC;
+
+-- Name: TABLE alerts; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.alerts TO authenticated;
+GRANT SELECT ON TABLE public.alerts TO service_role;
+
+-- Name: FUNCTION alert_facts(p_alert public.alerts, p_tenant_name text, p_rule_name text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.alert_facts(p_alert public.alerts, p_tenant_name text, p_rule_name text) FROM PUBLIC;
 
 -- Name: FUNCTION answer_amounts(p_tenant_id uuid, p_metric text, p_amounts bigint[], p_seen private.quota_window[], p_room bigint, p_take private.quota_take); Type: ACL; Schema: private; Owner: -
 
@@ -10790,6 +13479,12 @@ REVOKE ALL ON FUNCTION private.audit_signup() FROM PUBLIC;
 REVOKE ALL ON FUNCTION private.authenticate_api_key(p_secret_hash text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.authenticate_api_key(p_secret_hash text) TO service_role;
 
+-- Name: FUNCTION auto_resolve_stale_alerts(p_max_age interval); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.auto_resolve_stale_alerts(p_max_age interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.auto_resolve_stale_alerts(p_max_age interval) TO authenticated;
+GRANT ALL ON FUNCTION private.auto_resolve_stale_alerts(p_max_age interval) TO service_role;
+
 -- Name: FUNCTION base62(p_value bigint, p_length integer); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.base62(p_value bigint, p_length integer) FROM PUBLIC;
@@ -10825,6 +13520,12 @@ REVOKE ALL ON FUNCTION private.book_expired_credits(p_tenant_id uuid, p_at times
 
 REVOKE ALL ON FUNCTION private.booking_time(p_tenant_id uuid) FROM PUBLIC;
 
+-- Name: FUNCTION calculate_billing_health_score(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.calculate_billing_health_score(p_tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.calculate_billing_health_score(p_tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.calculate_billing_health_score(p_tenant_id uuid) TO service_role;
+
 -- Name: FUNCTION call_function(p_path text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.call_function(p_path text) FROM PUBLIC;
@@ -10848,9 +13549,55 @@ GRANT ALL ON FUNCTION private.cancel_trial(p_tenant_id uuid, p_reason text) TO s
 
 REVOKE ALL ON FUNCTION private.change_plan(p_tenant public.tenants, p_plan_id text, p_event text, p_metadata jsonb) FROM PUBLIC;
 
+-- Name: TABLE alert_channels; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT,DELETE ON TABLE public.alert_channels TO authenticated;
+GRANT SELECT,DELETE ON TABLE public.alert_channels TO service_role;
+
+-- Name: COLUMN alert_channels.tenant_id; Type: ACL; Schema: public; Owner: -
+
+GRANT INSERT(tenant_id) ON TABLE public.alert_channels TO authenticated;
+GRANT INSERT(tenant_id) ON TABLE public.alert_channels TO service_role;
+
+-- Name: COLUMN alert_channels.type; Type: ACL; Schema: public; Owner: -
+
+GRANT INSERT(type) ON TABLE public.alert_channels TO authenticated;
+GRANT INSERT(type) ON TABLE public.alert_channels TO service_role;
+
+-- Name: COLUMN alert_channels.name; Type: ACL; Schema: public; Owner: -
+
+GRANT INSERT(name),UPDATE(name) ON TABLE public.alert_channels TO authenticated;
+GRANT INSERT(name),UPDATE(name) ON TABLE public.alert_channels TO service_role;
+
+-- Name: COLUMN alert_channels.config; Type: ACL; Schema: public; Owner: -
+
+GRANT INSERT(config),UPDATE(config) ON TABLE public.alert_channels TO authenticated;
+GRANT INSERT(config),UPDATE(config) ON TABLE public.alert_channels TO service_role;
+
+-- Name: COLUMN alert_channels.enabled; Type: ACL; Schema: public; Owner: -
+
+GRANT INSERT(enabled),UPDATE(enabled) ON TABLE public.alert_channels TO authenticated;
+GRANT INSERT(enabled),UPDATE(enabled) ON TABLE public.alert_channels TO service_role;
+
+-- Name: FUNCTION channel_config(p_channel public.alert_channels); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.channel_config(p_channel public.alert_channels) FROM PUBLIC;
+
+-- Name: FUNCTION channel_secret(p_channel_id uuid, p_is_previous boolean); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.channel_secret(p_channel_id uuid, p_is_previous boolean) FROM PUBLIC;
+
+-- Name: FUNCTION channel_secret_name(p_channel_id uuid, p_is_previous boolean); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.channel_secret_name(p_channel_id uuid, p_is_previous boolean) FROM PUBLIC;
+
 -- Name: FUNCTION chat_session(p_event_type text, p_metadata jsonb); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.chat_session(p_event_type text, p_metadata jsonb) FROM PUBLIC;
+
+-- Name: FUNCTION check_alert_rule(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.check_alert_rule() FROM PUBLIC;
 
 -- Name: FUNCTION check_amounts(p_amounts bigint[]); Type: ACL; Schema: private; Owner: -
 
@@ -10892,10 +13639,19 @@ REVOKE ALL ON FUNCTION private.check_tenant_quota(p_tenant_id uuid, p_metric tex
 GRANT ALL ON FUNCTION private.check_tenant_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text) TO authenticated;
 GRANT ALL ON FUNCTION private.check_tenant_quota(p_tenant_id uuid, p_metric text, p_amount bigint, p_subject text) TO service_role;
 
+-- Name: FUNCTION claim_alert_notifications(p_max_rows integer, p_lease_seconds integer); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.claim_alert_notifications(p_max_rows integer, p_lease_seconds integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.claim_alert_notifications(p_max_rows integer, p_lease_seconds integer) TO service_role;
+
 -- Name: FUNCTION cleanup_old_audit_events(p_keep interval); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.cleanup_old_audit_events(p_keep interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.cleanup_old_audit_events(p_keep interval) TO service_role;
+
+-- Name: FUNCTION cleanup_old_notifications(p_keep interval); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.cleanup_old_notifications(p_keep interval) FROM PUBLIC;
 
 -- Name: FUNCTION cleanup_old_realtime_events(p_keep interval); Type: ACL; Schema: private; Owner: -
 
@@ -10924,6 +13680,20 @@ REVOKE ALL ON FUNCTION private.close_reservation(p_id uuid, p_status text, p_act
 -- Name: FUNCTION commit_lightly(p_is_loss_tolerable boolean); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.commit_lightly(p_is_loss_tolerable boolean) FROM PUBLIC;
+
+-- Name: FUNCTION complete_alert_notification(p_id uuid, p_ok boolean, p_error text, p_retry_after_seconds integer, p_is_permanent boolean, p_is_gone boolean, p_blocks_channel boolean, p_attempt integer); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.complete_alert_notification(p_id uuid, p_ok boolean, p_error text, p_retry_after_seconds integer, p_is_permanent boolean, p_is_gone boolean, p_blocks_channel boolean, p_attempt integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.complete_alert_notification(p_id uuid, p_ok boolean, p_error text, p_retry_after_seconds integer, p_is_permanent boolean, p_is_gone boolean, p_blocks_channel boolean, p_attempt integer) TO service_role;
+
+-- Name: FUNCTION complete_alert_notifications(p_outcomes jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.complete_alert_notifications(p_outcomes jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.complete_alert_notifications(p_outcomes jsonb) TO service_role;
+
+-- Name: FUNCTION complete_notifications(p_outcomes private.delivery_outcome[]); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.complete_notifications(p_outcomes private.delivery_outcome[]) FROM PUBLIC;
 
 -- Name: FUNCTION complete_stripe_recovery(p_until timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
@@ -11010,6 +13780,10 @@ REVOKE ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text, p_is_t
 GRANT ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text, p_is_test boolean) TO authenticated;
 GRANT ALL ON FUNCTION private.create_tenant(p_name text, p_plan_id text, p_is_test boolean) TO service_role;
 
+-- Name: FUNCTION cross_thresholds(p_tenant_id uuid, p_metric text, p_periods public.quota_period[]); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.cross_thresholds(p_tenant_id uuid, p_metric text, p_periods public.quota_period[]) FROM PUBLIC;
+
 -- Name: TABLE subscriptions; Type: ACL; Schema: public; Owner: -
 
 GRANT SELECT ON TABLE public.subscriptions TO authenticated;
@@ -11041,6 +13815,12 @@ REVOKE ALL ON FUNCTION private.deny_quota(p_tenant_id uuid, p_metric text, p_amo
 
 REVOKE ALL ON FUNCTION private.detach(p_table regclass, p_metric text) FROM PUBLIC;
 
+-- Name: FUNCTION detect_usage_anomalies(p_hours integer, p_threshold numeric); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.detect_usage_anomalies(p_hours integer, p_threshold numeric) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.detect_usage_anomalies(p_hours integer, p_threshold numeric) TO authenticated;
+GRANT ALL ON FUNCTION private.detect_usage_anomalies(p_hours integer, p_threshold numeric) TO service_role;
+
 -- Name: FUNCTION ends_object(p_type text, p_object jsonb); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.ends_object(p_type text, p_object jsonb) FROM PUBLIC;
@@ -11061,15 +13841,30 @@ REVOKE ALL ON FUNCTION private.ensure_usage_partition(p_day timestamp with time 
 
 REVOKE ALL ON FUNCTION private.ensure_usage_partitions(p_back integer, p_ahead integer) FROM PUBLIC;
 
+-- Name: FUNCTION enter_admin_area(p_path text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.enter_admin_area(p_path text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.enter_admin_area(p_path text) TO authenticated;
+GRANT ALL ON FUNCTION private.enter_admin_area(p_path text) TO service_role;
+
 -- Name: FUNCTION erase_audit_personal_data(p_user_id uuid, p_email text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.erase_audit_personal_data(p_user_id uuid, p_email text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.erase_audit_personal_data(p_user_id uuid, p_email text) TO authenticated;
 GRANT ALL ON FUNCTION private.erase_audit_personal_data(p_user_id uuid, p_email text) TO service_role;
 
+-- Name: FUNCTION evaluate_alert_rules(p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.evaluate_alert_rules(p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.evaluate_alert_rules(p_at timestamp with time zone) TO service_role;
+
 -- Name: FUNCTION event_fault(p_event jsonb, p_timestamp timestamp with time zone, p_is_known_type boolean, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.event_fault(p_event jsonb, p_timestamp timestamp with time zone, p_is_known_type boolean, p_at timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION every_seconds(p_seconds integer); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.every_seconds(p_seconds integer) FROM PUBLIC;
 
 -- Name: FUNCTION expire_reservations(); Type: ACL; Schema: private; Owner: -
 
@@ -11111,6 +13906,10 @@ REVOKE ALL ON FUNCTION private.extend_trial(p_tenant_id uuid, p_days integer) FR
 GRANT ALL ON FUNCTION private.extend_trial(p_tenant_id uuid, p_days integer) TO authenticated;
 GRANT ALL ON FUNCTION private.extend_trial(p_tenant_id uuid, p_days integer) TO service_role;
 
+-- Name: FUNCTION find_anomalies(p_at timestamp with time zone, p_hours integer, p_threshold numeric, p_tenant_ids uuid[]); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.find_anomalies(p_at timestamp with time zone, p_hours integer, p_threshold numeric, p_tenant_ids uuid[]) FROM PUBLIC;
+
 -- Name: FUNCTION find_grant(p_tenant_id uuid, p_key text, p_metric text, p_amount bigint, p_subject text, p_is_reservation boolean); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.find_grant(p_tenant_id uuid, p_key text, p_metric text, p_amount bigint, p_subject text, p_is_reservation boolean) FROM PUBLIC;
@@ -11137,6 +13936,12 @@ REVOKE ALL ON FUNCTION private.generate_audit_report(p_tenant_id uuid, p_from ti
 GRANT ALL ON FUNCTION private.generate_audit_report(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION private.generate_audit_report(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone) TO service_role;
 
+-- Name: FUNCTION generate_usage_report(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.generate_usage_report(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.generate_usage_report(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION private.generate_usage_report(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone) TO service_role;
+
 -- Name: FUNCTION get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer, p_category text, p_source public.audit_source); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, p_entity_type text, p_entity_id text, p_actor_type public.audit_actor, p_user_id uuid, p_severity public.audit_severity, p_result public.audit_result, p_from timestamp with time zone, p_to timestamp with time zone, p_max_rows integer, p_before_ts timestamp with time zone, p_before_id uuid, p_skip_rows integer, p_category text, p_source public.audit_source) FROM PUBLIC;
@@ -11148,6 +13953,18 @@ GRANT ALL ON FUNCTION private.get_audit_events(p_tenant_id uuid, p_action text, 
 REVOKE ALL ON FUNCTION private.get_billing_account(p_tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.get_billing_account(p_tenant_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION private.get_billing_account(p_tenant_id uuid) TO service_role;
+
+-- Name: FUNCTION get_billing_dashboard_metrics(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_billing_dashboard_metrics(p_tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_billing_dashboard_metrics(p_tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.get_billing_dashboard_metrics(p_tenant_id uuid) TO service_role;
+
+-- Name: FUNCTION get_billing_health(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.get_billing_health() FROM PUBLIC;
+GRANT ALL ON FUNCTION private.get_billing_health() TO authenticated;
+GRANT ALL ON FUNCTION private.get_billing_health() TO service_role;
 
 -- Name: FUNCTION get_billing_kpis(p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
@@ -11313,6 +14130,10 @@ REVOKE ALL ON FUNCTION private.is_trusted() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.keep_an_owner() FROM PUBLIC;
 
+-- Name: FUNCTION keep_channel_secret(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.keep_channel_secret() FROM PUBLIC;
+
 -- Name: FUNCTION keep_clock_from_going_back(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.keep_clock_from_going_back() FROM PUBLIC;
@@ -11354,6 +14175,14 @@ REVOKE ALL ON FUNCTION private.limit_period(p_tenant_id uuid, p_metric text, p_p
 
 REVOKE ALL ON FUNCTION private.live_usage(p_tenant_ids uuid[], p_period_type text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
 
+-- Name: FUNCTION lock_alert(p_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.lock_alert(p_id uuid) FROM PUBLIC;
+
+-- Name: FUNCTION lock_channel(p_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.lock_channel(p_id uuid) FROM PUBLIC;
+
 -- Name: FUNCTION lock_counters(p_tenant_id uuid, p_metric text, p_subjects text[]); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.lock_counters(p_tenant_id uuid, p_metric text, p_subjects text[]) FROM PUBLIC;
@@ -11392,6 +14221,14 @@ REVOKE ALL ON FUNCTION private.log_audit_event(p_tenant_id uuid, p_event_type te
 GRANT ALL ON FUNCTION private.log_audit_event(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_changes_summary text, p_severity public.audit_severity, p_result public.audit_result, p_error_message text, p_metadata jsonb, p_personal jsonb, p_actor_type public.audit_actor, p_actor_id text, p_ip_address inet, p_user_agent text, p_request_id text, p_event_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION private.log_audit_event(p_tenant_id uuid, p_event_type text, p_action text, p_entity_type text, p_entity_id text, p_old_values jsonb, p_new_values jsonb, p_changes_summary text, p_severity public.audit_severity, p_result public.audit_result, p_error_message text, p_metadata jsonb, p_personal jsonb, p_actor_type public.audit_actor, p_actor_id text, p_ip_address inet, p_user_agent text, p_request_id text, p_event_id uuid) TO service_role;
 
+-- Name: FUNCTION look_at_thresholds_again(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.look_at_thresholds_again() FROM PUBLIC;
+
+-- Name: FUNCTION median(p_values numeric[]); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.median(p_values numeric[]) FROM PUBLIC;
+
 -- Name: FUNCTION membership_of(p_tenant_id uuid, p_user_id uuid); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.membership_of(p_tenant_id uuid, p_user_id uuid) FROM PUBLIC;
@@ -11416,6 +14253,14 @@ REVOKE ALL ON FUNCTION private.metered_rows(p_meter private.metered_tables, p_re
 
 REVOKE ALL ON FUNCTION private.metered_sums(p_meter private.metered_tables, p_added text, p_removed text) FROM PUBLIC;
 
+-- Name: FUNCTION metric_label(p_metric text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.metric_label(p_metric text) FROM PUBLIC;
+
+-- Name: FUNCTION metric_title(p_metric text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.metric_title(p_metric text) FROM PUBLIC;
+
 -- Name: FUNCTION model_cost(p_metadata jsonb, p_tokens bigint, p_input numeric, p_output numeric); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.model_cost(p_metadata jsonb, p_tokens bigint, p_input numeric, p_output numeric) FROM PUBLIC;
@@ -11432,6 +14277,10 @@ REVOKE ALL ON FUNCTION private.new_api_key_secret(p_prefix text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.new_audit_event(p_tenant_id uuid, p_event_type text, p_action text) FROM PUBLIC;
 
+-- Name: FUNCTION new_signing_secret(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.new_signing_secret() FROM PUBLIC;
+
 -- Name: FUNCTION no_tenant(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.no_tenant() FROM PUBLIC;
@@ -11444,9 +14293,114 @@ REVOKE ALL ON FUNCTION private.note_chat_sessions(p_batch_ids bigint[], p_from t
 
 REVOKE ALL ON FUNCTION private.number_fault(p_value jsonb, p_min numeric, p_max numeric, p_is_whole boolean) FROM PUBLIC;
 
+-- Name: TABLE alert_rule_types; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.alert_rule_types TO authenticated;
+GRANT SELECT ON TABLE public.alert_rule_types TO service_role;
+
+-- Name: TABLE alert_rules; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT,DELETE ON TABLE public.alert_rules TO authenticated;
+GRANT SELECT,DELETE ON TABLE public.alert_rules TO service_role;
+
+-- Name: COLUMN alert_rules.tenant_id; Type: ACL; Schema: public; Owner: -
+
+GRANT INSERT(tenant_id) ON TABLE public.alert_rules TO authenticated;
+GRANT INSERT(tenant_id) ON TABLE public.alert_rules TO service_role;
+
+-- Name: COLUMN alert_rules.name; Type: ACL; Schema: public; Owner: -
+
+GRANT INSERT(name),UPDATE(name) ON TABLE public.alert_rules TO authenticated;
+GRANT INSERT(name),UPDATE(name) ON TABLE public.alert_rules TO service_role;
+
+-- Name: COLUMN alert_rules.type; Type: ACL; Schema: public; Owner: -
+
+GRANT INSERT(type) ON TABLE public.alert_rules TO authenticated;
+GRANT INSERT(type) ON TABLE public.alert_rules TO service_role;
+
+-- Name: COLUMN alert_rules.metric; Type: ACL; Schema: public; Owner: -
+
+GRANT INSERT(metric),UPDATE(metric) ON TABLE public.alert_rules TO authenticated;
+GRANT INSERT(metric),UPDATE(metric) ON TABLE public.alert_rules TO service_role;
+
+-- Name: COLUMN alert_rules.threshold; Type: ACL; Schema: public; Owner: -
+
+GRANT INSERT(threshold),UPDATE(threshold) ON TABLE public.alert_rules TO authenticated;
+GRANT INSERT(threshold),UPDATE(threshold) ON TABLE public.alert_rules TO service_role;
+
+-- Name: COLUMN alert_rules.window_minutes; Type: ACL; Schema: public; Owner: -
+
+GRANT INSERT(window_minutes),UPDATE(window_minutes) ON TABLE public.alert_rules TO authenticated;
+GRANT INSERT(window_minutes),UPDATE(window_minutes) ON TABLE public.alert_rules TO service_role;
+
+-- Name: COLUMN alert_rules.severity; Type: ACL; Schema: public; Owner: -
+
+GRANT INSERT(severity),UPDATE(severity) ON TABLE public.alert_rules TO authenticated;
+GRANT INSERT(severity),UPDATE(severity) ON TABLE public.alert_rules TO service_role;
+
+-- Name: COLUMN alert_rules.enabled; Type: ACL; Schema: public; Owner: -
+
+GRANT INSERT(enabled),UPDATE(enabled) ON TABLE public.alert_rules TO authenticated;
+GRANT INSERT(enabled),UPDATE(enabled) ON TABLE public.alert_rules TO service_role;
+
+-- Name: COLUMN alert_rules.cooldown; Type: ACL; Schema: public; Owner: -
+
+GRANT INSERT(cooldown),UPDATE(cooldown) ON TABLE public.alert_rules TO authenticated;
+GRANT INSERT(cooldown),UPDATE(cooldown) ON TABLE public.alert_rules TO service_role;
+
+-- Name: COLUMN alert_rules.channel_ids; Type: ACL; Schema: public; Owner: -
+
+GRANT INSERT(channel_ids),UPDATE(channel_ids) ON TABLE public.alert_rules TO authenticated;
+GRANT INSERT(channel_ids),UPDATE(channel_ids) ON TABLE public.alert_rules TO service_role;
+
+-- Name: FUNCTION observe(p_rule private.rule_steps, p_tenant public.tenants, p_about text, p_title text, p_message text, p_data jsonb, p_is_once boolean); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.observe(p_rule private.rule_steps, p_tenant public.tenants, p_about text, p_title text, p_message text, p_data jsonb, p_is_once boolean) FROM PUBLIC;
+
+-- Name: FUNCTION observe_platform(p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.observe_platform(p_at timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION window_end(p_period public.quota_period, p_start timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.window_end(p_period public.quota_period, p_start timestamp with time zone) FROM PUBLIC;
+
+-- Name: TABLE plan_limits; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.plan_limits TO anon;
+GRANT SELECT ON TABLE public.plan_limits TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.plan_limits TO service_role;
+
+-- Name: TABLE entitlements; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.entitlements TO authenticated;
+GRANT SELECT ON TABLE public.entitlements TO service_role;
+
+-- Name: TABLE metrics; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.metrics TO anon;
+GRANT SELECT ON TABLE public.metrics TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.metrics TO service_role;
+
+-- Name: FUNCTION observe_quota(p_quota private.quota_observations); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.observe_quota(p_quota private.quota_observations) FROM PUBLIC;
+
+-- Name: FUNCTION observe_usage(p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.observe_usage(p_at timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION open_alerts(p_seen private.observation[], p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.open_alerts(p_seen private.observation[], p_at timestamp with time zone) FROM PUBLIC;
+
 -- Name: FUNCTION open_reservation(p_id uuid); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.open_reservation(p_id uuid) FROM PUBLIC;
+
+-- Name: FUNCTION overall_status(p_components jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.overall_status(p_components jsonb) FROM PUBLIC;
 
 -- Name: FUNCTION parse_timestamp(p_text text); Type: ACL; Schema: private; Owner: -
 
@@ -11459,6 +14413,10 @@ REVOKE ALL ON FUNCTION private.past_due_since(p_subscription_id text) FROM PUBLI
 -- Name: FUNCTION period_limit(p_tenant_id uuid, p_period_type text, p_period_start timestamp with time zone, p_in_force bigint, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.period_limit(p_tenant_id uuid, p_period_type text, p_period_start timestamp with time zone, p_in_force bigint, p_at timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION platform_components(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.platform_components() FROM PUBLIC;
 
 -- Name: FUNCTION price_of_line(p_line jsonb); Type: ACL; Schema: private; Owner: -
 
@@ -11526,6 +14484,10 @@ REVOKE ALL ON FUNCTION private.readable_count(p_value numeric) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION private.recall_invite() FROM PUBLIC;
 
+-- Name: FUNCTION recall_notifications(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.recall_notifications() FROM PUBLIC;
+
 -- Name: FUNCTION recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.recompute_usage_metrics(p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
@@ -11555,6 +14517,11 @@ REVOKE ALL ON FUNCTION private.record_events(p_tenant_id uuid, p_subject text, p
 
 REVOKE ALL ON FUNCTION private.record_payment(p_event public.stripe_events) FROM PUBLIC;
 
+-- Name: FUNCTION record_stripe_calls(p_succeeded integer, p_failed integer, p_last_error text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.record_stripe_calls(p_succeeded integer, p_failed integer, p_last_error text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.record_stripe_calls(p_succeeded integer, p_failed integer, p_last_error text) TO service_role;
+
 -- Name: FUNCTION record_usage(p_tenant_id uuid, p_events jsonb); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.record_usage(p_tenant_id uuid, p_events jsonb) FROM PUBLIC;
@@ -11565,9 +14532,18 @@ GRANT ALL ON FUNCTION private.record_usage(p_tenant_id uuid, p_events jsonb) TO 
 
 REVOKE ALL ON FUNCTION private.recount_gauge(p_metric text) FROM PUBLIC;
 
+-- Name: FUNCTION refuse_channel(p_message text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.refuse_channel(p_message text) FROM PUBLIC;
+
 -- Name: FUNCTION refuse_counted(p_metric text, p_status integer); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.refuse_counted(p_metric text, p_status integer) FROM PUBLIC;
+
+-- Name: FUNCTION register_operator_channels(p_channels jsonb); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.register_operator_channels(p_channels jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.register_operator_channels(p_channels jsonb) TO service_role;
 
 -- Name: FUNCTION reject_invite(p_token text); Type: ACL; Schema: private; Owner: -
 
@@ -11591,6 +14567,12 @@ REVOKE ALL ON FUNCTION private.remove_member(p_tenant_id uuid, p_user_id uuid) F
 GRANT ALL ON FUNCTION private.remove_member(p_tenant_id uuid, p_user_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION private.remove_member(p_tenant_id uuid, p_user_id uuid) TO service_role;
 
+-- Name: FUNCTION replay_alert_notification(p_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.replay_alert_notification(p_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.replay_alert_notification(p_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.replay_alert_notification(p_id uuid) TO service_role;
+
 -- Name: FUNCTION replay_stripe_event(p_event_id text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.replay_stripe_event(p_event_id text) FROM PUBLIC;
@@ -11600,6 +14582,10 @@ GRANT ALL ON FUNCTION private.replay_stripe_event(p_event_id text) TO service_ro
 -- Name: FUNCTION request_ip(p_headers jsonb); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.request_ip(p_headers jsonb) FROM PUBLIC;
+
+-- Name: FUNCTION require_alert_permission(p_tenant_id uuid, p_permission text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.require_alert_permission(p_tenant_id uuid, p_permission text) FROM PUBLIC;
 
 -- Name: FUNCTION require_audit_read(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
 
@@ -11647,6 +14633,12 @@ REVOKE ALL ON FUNCTION private.reset_quota_counter(p_tenant_id uuid, p_metric te
 GRANT ALL ON FUNCTION private.reset_quota_counter(p_tenant_id uuid, p_metric text, p_period public.quota_period, p_subject text) TO authenticated;
 GRANT ALL ON FUNCTION private.reset_quota_counter(p_tenant_id uuid, p_metric text, p_period public.quota_period, p_subject text) TO service_role;
 
+-- Name: FUNCTION resolve_alert(p_id uuid, p_note text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.resolve_alert(p_id uuid, p_note text) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.resolve_alert(p_id uuid, p_note text) TO authenticated;
+GRANT ALL ON FUNCTION private.resolve_alert(p_id uuid, p_note text) TO service_role;
+
 -- Name: TABLE audit_resolutions; Type: ACL; Schema: public; Owner: -
 
 GRANT SELECT ON TABLE public.audit_resolutions TO authenticated;
@@ -11661,6 +14653,10 @@ GRANT ALL ON FUNCTION private.resolve_audit_event(p_event_id uuid, p_note text) 
 -- Name: FUNCTION resolve_subject(p_subject text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.resolve_subject(p_subject text) FROM PUBLIC;
+
+-- Name: FUNCTION retry_delay(p_attempts integer); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.retry_delay(p_attempts integer) FROM PUBLIC;
 
 -- Name: FUNCTION retry_stripe_events(); Type: ACL; Schema: private; Owner: -
 
@@ -11689,6 +14685,24 @@ REVOKE ALL ON FUNCTION private.revoke_invites_of_member() FROM PUBLIC;
 -- Name: FUNCTION role_in(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.role_in(p_tenant_id uuid) FROM PUBLIC;
+
+-- Name: FUNCTION rotate_channel_secret(p_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.rotate_channel_secret(p_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.rotate_channel_secret(p_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.rotate_channel_secret(p_id uuid) TO service_role;
+
+-- Name: FUNCTION sample_health(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.sample_health() FROM PUBLIC;
+
+-- Name: FUNCTION schedule_health(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.schedule_health() FROM PUBLIC;
+
+-- Name: FUNCTION schedule_interval(p_schedule text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.schedule_interval(p_schedule text) FROM PUBLIC;
 
 -- Name: FUNCTION seal_audit_events(p_max_rows integer); Type: ACL; Schema: private; Owner: -
 
@@ -11756,6 +14770,10 @@ REVOKE ALL ON FUNCTION private.settle_tenant_credits(p_tenant_id uuid) FROM PUBL
 
 REVOKE ALL ON FUNCTION private.snapshot_gauges(p_tenant_ids uuid[]) FROM PUBLIC;
 
+-- Name: FUNCTION store_channel_secret(p_channel_id uuid, p_secret text, p_is_previous boolean); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.store_channel_secret(p_channel_id uuid, p_secret text, p_is_previous boolean) FROM PUBLIC;
+
 -- Name: FUNCTION stripe_event_rank(p_type text, p_object jsonb); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.stripe_event_rank(p_type text, p_object jsonb) FROM PUBLIC;
@@ -11803,6 +14821,10 @@ REVOKE ALL ON FUNCTION private.take_quota(p_tenant_id uuid, p_metric text, p_sub
 
 REVOKE ALL ON FUNCTION private.taking_subject(p_tenant_id uuid, p_metric text, p_subject text) FROM PUBLIC;
 
+-- Name: FUNCTION tell_alerts(p_alert_ids uuid[], p_event text); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.tell_alerts(p_alert_ids uuid[], p_event text) FROM PUBLIC;
+
 -- Name: FUNCTION tenant_ids_with(p_permission text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.tenant_ids_with(p_permission text) FROM PUBLIC;
@@ -11811,6 +14833,12 @@ GRANT ALL ON FUNCTION private.tenant_ids_with(p_permission text) TO authenticate
 -- Name: FUNCTION tenant_now(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.tenant_now(p_tenant_id uuid) FROM PUBLIC;
+
+-- Name: FUNCTION test_alert_channel(p_channel_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.test_alert_channel(p_channel_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION private.test_alert_channel(p_channel_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION private.test_alert_channel(p_channel_id uuid) TO service_role;
 
 -- Name: FUNCTION tightest_window(p_windows private.quota_window[], p_amount bigint, p_allowed boolean); Type: ACL; Schema: private; Owner: -
 
@@ -11836,6 +14864,10 @@ REVOKE ALL ON FUNCTION private.update_member_role(p_tenant_id uuid, p_user_id uu
 GRANT ALL ON FUNCTION private.update_member_role(p_tenant_id uuid, p_user_id uuid, p_role public.member_role) TO authenticated;
 GRANT ALL ON FUNCTION private.update_member_role(p_tenant_id uuid, p_user_id uuid, p_role public.member_role) TO service_role;
 
+-- Name: FUNCTION uptime(p_since timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.uptime(p_since timestamp with time zone) FROM PUBLIC;
+
 -- Name: TABLE api_keys; Type: ACL; Schema: public; Owner: -
 
 GRANT SELECT ON TABLE public.api_keys TO authenticated;
@@ -11857,19 +14889,23 @@ REVOKE ALL ON FUNCTION private.usage_events(p_batch_ids bigint[], p_from timesta
 
 REVOKE ALL ON FUNCTION private.usage_partitions() FROM PUBLIC;
 
+-- Name: FUNCTION usage_totals(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.usage_totals(p_tenant_id uuid, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+
 -- Name: FUNCTION usage_window(p_period_type text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.usage_window(p_period_type text) FROM PUBLIC;
+
+-- Name: FUNCTION used_in_hour(p_tenant_id uuid, p_metric text, p_hour timestamp with time zone); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.used_in_hour(p_tenant_id uuid, p_metric text, p_hour timestamp with time zone) FROM PUBLIC;
 
 -- Name: FUNCTION verify_audit_chain(p_tenant_id uuid, p_anchor_seq bigint, p_anchor_hash text); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.verify_audit_chain(p_tenant_id uuid, p_anchor_seq bigint, p_anchor_hash text) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.verify_audit_chain(p_tenant_id uuid, p_anchor_seq bigint, p_anchor_hash text) TO authenticated;
 GRANT ALL ON FUNCTION private.verify_audit_chain(p_tenant_id uuid, p_anchor_seq bigint, p_anchor_hash text) TO service_role;
-
--- Name: FUNCTION window_end(p_period public.quota_period, p_start timestamp with time zone); Type: ACL; Schema: private; Owner: -
-
-REVOKE ALL ON FUNCTION private.window_end(p_period public.quota_period, p_start timestamp with time zone) FROM PUBLIC;
 
 -- Name: FUNCTION window_start(p_period public.quota_period, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
@@ -11904,6 +14940,12 @@ REVOKE ALL ON FUNCTION private.write_receipt(p_tenant_id uuid, p_metric text, p_
 REVOKE ALL ON FUNCTION public.accept_invite(token text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.accept_invite(token text) TO authenticated;
 
+-- Name: FUNCTION acknowledge_alert(id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.acknowledge_alert(id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.acknowledge_alert(id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.acknowledge_alert(id uuid) TO service_role;
+
 -- Name: FUNCTION aggregate_usage_metrics(); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.aggregate_usage_metrics() FROM PUBLIC;
@@ -11913,6 +14955,12 @@ GRANT ALL ON FUNCTION public.aggregate_usage_metrics() TO service_role;
 
 REVOKE ALL ON FUNCTION public.authenticate_api_key(secret_hash text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.authenticate_api_key(secret_hash text) TO service_role;
+
+-- Name: FUNCTION auto_resolve_stale_alerts(max_age interval); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.auto_resolve_stale_alerts(max_age interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.auto_resolve_stale_alerts(max_age interval) TO authenticated;
+GRANT ALL ON FUNCTION public.auto_resolve_stale_alerts(max_age interval) TO service_role;
 
 -- Name: FUNCTION begin_checkout(tenant_id uuid, price_id text, idempotency_key text, ip_address text); Type: ACL; Schema: public; Owner: -
 
@@ -11924,6 +14972,12 @@ GRANT ALL ON FUNCTION public.begin_checkout(tenant_id uuid, price_id text, idemp
 
 REVOKE ALL ON FUNCTION public.begin_stripe_recovery() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.begin_stripe_recovery() TO service_role;
+
+-- Name: FUNCTION calculate_billing_health_score(tenant_id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.calculate_billing_health_score(tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.calculate_billing_health_score(tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.calculate_billing_health_score(tenant_id uuid) TO service_role;
 
 -- Name: FUNCTION cancel_trial(tenant_id uuid, reason text); Type: ACL; Schema: public; Owner: -
 
@@ -11943,6 +14997,11 @@ REVOKE ALL ON FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, am
 GRANT ALL ON FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text) TO authenticated;
 GRANT ALL ON FUNCTION public.check_tenant_quota(tenant_id uuid, metric text, amount bigint, subject text) TO service_role;
 
+-- Name: FUNCTION claim_alert_notifications(max_rows integer, lease_seconds integer); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.claim_alert_notifications(max_rows integer, lease_seconds integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.claim_alert_notifications(max_rows integer, lease_seconds integer) TO service_role;
+
 -- Name: FUNCTION cleanup_old_audit_events(keep interval); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.cleanup_old_audit_events(keep interval) FROM PUBLIC;
@@ -11958,6 +15017,16 @@ GRANT ALL ON FUNCTION public.cleanup_old_realtime_events(keep interval) TO servi
 REVOKE ALL ON FUNCTION public.clear_custom_quota(tenant_id uuid, metric text, period public.quota_period) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.clear_custom_quota(tenant_id uuid, metric text, period public.quota_period) TO authenticated;
 GRANT ALL ON FUNCTION public.clear_custom_quota(tenant_id uuid, metric text, period public.quota_period) TO service_role;
+
+-- Name: FUNCTION complete_alert_notification(id uuid, ok boolean, error text, retry_after_seconds integer, is_permanent boolean, is_gone boolean, blocks_channel boolean, attempt integer); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.complete_alert_notification(id uuid, ok boolean, error text, retry_after_seconds integer, is_permanent boolean, is_gone boolean, blocks_channel boolean, attempt integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.complete_alert_notification(id uuid, ok boolean, error text, retry_after_seconds integer, is_permanent boolean, is_gone boolean, blocks_channel boolean, attempt integer) TO service_role;
+
+-- Name: FUNCTION complete_alert_notifications(outcomes jsonb); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.complete_alert_notifications(outcomes jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.complete_alert_notifications(outcomes jsonb) TO service_role;
 
 -- Name: FUNCTION complete_stripe_recovery(until timestamp with time zone); Type: ACL; Schema: public; Owner: -
 
@@ -12017,11 +15086,28 @@ REVOKE ALL ON FUNCTION public.debit_credits(tenant_id uuid, amount bigint, reaso
 GRANT ALL ON FUNCTION public.debit_credits(tenant_id uuid, amount bigint, reason text, idempotency_key text) TO authenticated;
 GRANT ALL ON FUNCTION public.debit_credits(tenant_id uuid, amount bigint, reason text, idempotency_key text) TO service_role;
 
+-- Name: FUNCTION detect_usage_anomalies(hours integer, threshold numeric); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.detect_usage_anomalies(hours integer, threshold numeric) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.detect_usage_anomalies(hours integer, threshold numeric) TO authenticated;
+GRANT ALL ON FUNCTION public.detect_usage_anomalies(hours integer, threshold numeric) TO service_role;
+
+-- Name: FUNCTION enter_admin_area(path text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.enter_admin_area(path text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.enter_admin_area(path text) TO authenticated;
+GRANT ALL ON FUNCTION public.enter_admin_area(path text) TO service_role;
+
 -- Name: FUNCTION erase_audit_personal_data(user_id uuid, email text); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.erase_audit_personal_data(user_id uuid, email text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.erase_audit_personal_data(user_id uuid, email text) TO authenticated;
 GRANT ALL ON FUNCTION public.erase_audit_personal_data(user_id uuid, email text) TO service_role;
+
+-- Name: FUNCTION evaluate_alert_rules(at timestamp with time zone); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.evaluate_alert_rules(at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.evaluate_alert_rules(at timestamp with time zone) TO service_role;
 
 -- Name: FUNCTION explain_decision(decision_id uuid); Type: ACL; Schema: public; Owner: -
 
@@ -12048,6 +15134,12 @@ REVOKE ALL ON FUNCTION public.generate_audit_report(tenant_id uuid, from_ts time
 GRANT ALL ON FUNCTION public.generate_audit_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION public.generate_audit_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) TO service_role;
 
+-- Name: FUNCTION generate_usage_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.generate_usage_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.generate_usage_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION public.generate_usage_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) TO service_role;
+
 -- Name: FUNCTION get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer, category text, source public.audit_source); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entity_type text, entity_id text, actor_type public.audit_actor, user_id uuid, severity public.audit_severity, result public.audit_result, from_ts timestamp with time zone, to_ts timestamp with time zone, max_rows integer, before_ts timestamp with time zone, before_id uuid, skip_rows integer, category text, source public.audit_source) FROM PUBLIC;
@@ -12059,6 +15151,18 @@ GRANT ALL ON FUNCTION public.get_audit_events(tenant_id uuid, action text, entit
 REVOKE ALL ON FUNCTION public.get_billing_account(tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_billing_account(tenant_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.get_billing_account(tenant_id uuid) TO service_role;
+
+-- Name: FUNCTION get_billing_dashboard_metrics(tenant_id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_billing_dashboard_metrics(tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_billing_dashboard_metrics(tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.get_billing_dashboard_metrics(tenant_id uuid) TO service_role;
+
+-- Name: FUNCTION get_billing_health(); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.get_billing_health() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_billing_health() TO authenticated;
+GRANT ALL ON FUNCTION public.get_billing_health() TO service_role;
 
 -- Name: FUNCTION get_billing_kpis(from_ts timestamp with time zone, to_ts timestamp with time zone); Type: ACL; Schema: public; Owner: -
 
@@ -12206,11 +15310,21 @@ REVOKE ALL ON FUNCTION public.record_checkout_session(checkout_id uuid, stripe_s
 GRANT ALL ON FUNCTION public.record_checkout_session(checkout_id uuid, stripe_session_id text, expires_at timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION public.record_checkout_session(checkout_id uuid, stripe_session_id text, expires_at timestamp with time zone) TO service_role;
 
+-- Name: FUNCTION record_stripe_calls(succeeded integer, failed integer, last_error text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.record_stripe_calls(succeeded integer, failed integer, last_error text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_stripe_calls(succeeded integer, failed integer, last_error text) TO service_role;
+
 -- Name: FUNCTION record_usage(tenant_id uuid, events jsonb); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.record_usage(tenant_id uuid, events jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.record_usage(tenant_id uuid, events jsonb) TO authenticated;
 GRANT ALL ON FUNCTION public.record_usage(tenant_id uuid, events jsonb) TO service_role;
+
+-- Name: FUNCTION register_operator_channels(channels jsonb); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.register_operator_channels(channels jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.register_operator_channels(channels jsonb) TO service_role;
 
 -- Name: FUNCTION reject_invite(token text); Type: ACL; Schema: public; Owner: -
 
@@ -12230,6 +15344,12 @@ REVOKE ALL ON FUNCTION public.remove_member(tenant_id uuid, user_id uuid) FROM P
 GRANT ALL ON FUNCTION public.remove_member(tenant_id uuid, user_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.remove_member(tenant_id uuid, user_id uuid) TO service_role;
 
+-- Name: FUNCTION replay_alert_notification(id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.replay_alert_notification(id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.replay_alert_notification(id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.replay_alert_notification(id uuid) TO service_role;
+
 -- Name: FUNCTION replay_stripe_event(event_id text); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.replay_stripe_event(event_id text) FROM PUBLIC;
@@ -12248,6 +15368,12 @@ REVOKE ALL ON FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, p
 GRANT ALL ON FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, period public.quota_period, subject text) TO authenticated;
 GRANT ALL ON FUNCTION public.reset_quota_counter(tenant_id uuid, metric text, period public.quota_period, subject text) TO service_role;
 
+-- Name: FUNCTION resolve_alert(id uuid, note text); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.resolve_alert(id uuid, note text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.resolve_alert(id uuid, note text) TO authenticated;
+GRANT ALL ON FUNCTION public.resolve_alert(id uuid, note text) TO service_role;
+
 -- Name: FUNCTION resolve_audit_event(event_id uuid, note text); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.resolve_audit_event(event_id uuid, note text) FROM PUBLIC;
@@ -12265,6 +15391,12 @@ GRANT ALL ON FUNCTION public.revoke_api_key(id uuid) TO service_role;
 REVOKE ALL ON FUNCTION public.revoke_invite(id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.revoke_invite(id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.revoke_invite(id uuid) TO service_role;
+
+-- Name: FUNCTION rotate_channel_secret(id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.rotate_channel_secret(id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.rotate_channel_secret(id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.rotate_channel_secret(id uuid) TO service_role;
 
 -- Name: FUNCTION set_custom_quota(tenant_id uuid, metric text, limit_value bigint, period public.quota_period); Type: ACL; Schema: public; Owner: -
 
@@ -12310,6 +15442,12 @@ REVOKE ALL ON FUNCTION public.suspend_user(user_id uuid, reason text) FROM PUBLI
 GRANT ALL ON FUNCTION public.suspend_user(user_id uuid, reason text) TO authenticated;
 GRANT ALL ON FUNCTION public.suspend_user(user_id uuid, reason text) TO service_role;
 
+-- Name: FUNCTION test_alert_channel(channel_id uuid); Type: ACL; Schema: public; Owner: -
+
+REVOKE ALL ON FUNCTION public.test_alert_channel(channel_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.test_alert_channel(channel_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.test_alert_channel(channel_id uuid) TO service_role;
+
 -- Name: FUNCTION transfer_ownership(tenant_id uuid, user_id uuid); Type: ACL; Schema: public; Owner: -
 
 REVOKE ALL ON FUNCTION public.transfer_ownership(tenant_id uuid, user_id uuid) FROM PUBLIC;
@@ -12332,6 +15470,62 @@ GRANT ALL ON FUNCTION public.verify_audit_chain(tenant_id uuid, anchor_seq bigin
 
 GRANT SELECT ON TABLE public.alert_notifications TO service_role;
 
+-- Name: COLUMN alert_notifications.id; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(id) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.tenant_id; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(tenant_id) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.alert_id; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(alert_id) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.channel_id; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(channel_id) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.kind; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(kind) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.recipient; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(recipient) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.lane; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(lane) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.status; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(status) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.attempts; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(attempts) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.next_attempt_at; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(next_attempt_at) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.locked_until; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(locked_until) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.last_error; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(last_error) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.created_at; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(created_at) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.sent_at; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(sent_at) ON TABLE public.alert_notifications TO authenticated;
+
 -- Name: TABLE billing_plans; Type: ACL; Schema: public; Owner: -
 
 GRANT SELECT ON TABLE public.billing_plans TO anon;
@@ -12342,23 +15536,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.billing_plans TO service_role;
 
 GRANT SELECT ON TABLE public.checkout_sessions TO authenticated;
 GRANT SELECT ON TABLE public.checkout_sessions TO service_role;
-
--- Name: TABLE plan_limits; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT ON TABLE public.plan_limits TO anon;
-GRANT SELECT ON TABLE public.plan_limits TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.plan_limits TO service_role;
-
--- Name: TABLE entitlements; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT ON TABLE public.entitlements TO authenticated;
-GRANT SELECT ON TABLE public.entitlements TO service_role;
-
--- Name: TABLE metrics; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT ON TABLE public.metrics TO anon;
-GRANT SELECT ON TABLE public.metrics TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.metrics TO service_role;
 
 -- Name: TABLE model_prices; Type: ACL; Schema: public; Owner: -
 

@@ -3,22 +3,26 @@ import { Argument, Command } from "commander";
 import postgres from "postgres";
 import { startDatabase } from "../stack/database.ts";
 import { benchAccess } from "./access.ts";
+import { benchAlerts } from "./alerts.ts";
 import { benchBilling, type Database } from "./billing.ts";
 import { type Latency, renderLatency } from "./billing_latency.ts";
 import { type Comparison, render } from "./compare.ts";
+import { benchOutbox } from "./outbox.ts";
 import { benchQuota } from "./quota.ts";
 import { benchRateLimiters } from "./rate_limiters.ts";
 import { benchIngest } from "./usage_ingest.ts";
 import { benchRollups } from "./usage_rollups.ts";
 
+const PARTS = ["access", "alerts", "billing", "outbox", "quota", "usage"] as const;
 const program = new Command("bench")
   .description("Measure side by side, in one run on one throwaway cluster whose commits wait for the disk.")
-  .addArgument(new Argument("[what]", "by default all").choices(["access", "billing", "quota", "usage"]))
+  .addArgument(new Argument("[what]", "by default all").choices(PARTS))
   .option("--events <millions>", "size of the large history of usage; the small one is a tenth", Number, 10)
+  .option("--messages <count>", "how many messages of the outbox are drained at a time", Number, 50_000)
   .option("--json", "print JSON instead of tables")
   .parse();
 const what = program.args[0];
-const { events, json } = program.opts<{ events: number; json?: boolean }>();
+const { events, messages, json } = program.opts<{ events: number; messages: number; json?: boolean }>();
 
 const { databaseUrl, stop } = await startDatabase({ flush: true });
 const connect = (url: string) => {
@@ -33,20 +37,29 @@ const connect = (url: string) => {
 };
 const comparisons: (Comparison | Latency)[] = [];
 try {
-  const measures = (part: string) => what === undefined || what === part;
+  const measures = (part: (typeof PARTS)[number]) => what === undefined || what === part;
   if (measures("access")) {
     const connections = Array.from({ length: 32 }, () => connect(databaseUrl));
     comparisons.push(...(await benchAccess(connections)));
     await Promise.all(connections.map((connection) => connection.end()));
   }
+  if (measures("alerts")) {
+    await withCopies(
+      ["few_tenants", "many_tenants", "short_past", "long_past", "thresholds"],
+      async (databases) => {
+        comparisons.push(...(await benchAlerts(databases)));
+      },
+    );
+  }
   if (measures("billing")) {
-    const urls = await copies(databaseUrl, ["billing", "few", "many"]);
-    const [billing, few, many] = [urls.billing, urls.few, urls.many].map((url) => ({
-      sql: connect(url),
-      url,
-    })) as [Database, Database, Database];
-    comparisons.push(...(await benchBilling({ billing, few, many })));
-    await Promise.all([billing, few, many].map(({ sql }) => sql.end()));
+    await withCopies(["billing", "few", "many"], async (databases) => {
+      comparisons.push(...(await benchBilling(databases)));
+    });
+  }
+  if (measures("outbox")) {
+    await withCopies(["outbox", "little", "much"], async (databases) => {
+      comparisons.push(...(await benchOutbox({ ...databases, messages })));
+    });
   }
   if (measures("quota")) {
     const sqls = Array.from({ length: 9 }, () => connect(databaseUrl));
@@ -84,4 +97,15 @@ async function copies<Name extends string>(url: string, names: Name[]): Promise<
   for (const name of names) await admin.unsafe(`create database ${name} template ${source}`);
   await admin.end();
   return Object.fromEntries(names.map((name) => [name, at(name)])) as Record<Name, string>;
+}
+
+/** Databases that are copies of the first as it is now, so that each part has its own, and all are there at the same time. */
+async function withCopies<Name extends string>(
+  names: Name[],
+  use: (databases: Record<Name, Database>) => Promise<void>,
+): Promise<void> {
+  const urls = await copies(databaseUrl, names);
+  const opened = names.map((name) => [name, { sql: connect(urls[name]), url: urls[name] }] as const);
+  await use(Object.fromEntries(opened) as Record<Name, Database>);
+  await Promise.all(opened.map(([, { sql }]) => sql.end()));
 }

@@ -90,7 +90,8 @@ revoke all on function private.lock_partitioned(regclass) from public, anon, aut
 -- The outbox ---------------------------------------------------------------------------------------------------------
 --
 -- Whatever must leave the database is a row here, written in the transaction of its cause and delivered afterwards:
--- pending → sending (leased until locked_until) → sent | failed (again at next_attempt_at) → dead.
+-- pending → sending (leased until locked_until) → sent | failed (again at next_attempt_at) → dead. The outbox domain
+-- delivers it.
 
 create type public.notification_status as enum ('pending', 'sending', 'sent', 'failed', 'dead');
 
@@ -101,6 +102,7 @@ create table public.alert_notifications (
   channel_id uuid,
   kind text not null,
   recipient text,
+  lane text not null default 'email',
   payload jsonb not null default '{}',
   status public.notification_status not null default 'pending',
   attempts int not null default 0,
@@ -116,6 +118,8 @@ create table public.alert_notifications (
 );
 comment on table public.alert_notifications is
   'The outbox: every message that has to leave, for alerts, invites and billing mails alike.';
+comment on column public.alert_notifications.lane is
+  'What fails together: all e-mail, or one channel. A lane that hangs holds up no other.';
 comment on column public.alert_notifications.payload is 'What to send. Holds a secret, such as an invite''s token, until it is sent, so members do not read it.';
 
 alter table public.alert_notifications enable row level security;
@@ -133,11 +137,15 @@ end
 $$;
 revoke all on function private.forget_token() from public, anon, authenticated, service_role;
 create trigger forget_token before update of status on public.alert_notifications
-  for each row when (new.status in ('sent', 'dead')) execute function private.forget_token();
+  for each row when (new.status in ('sent', 'dead') and old.payload ? 'token') execute function private.forget_token();
 
 create index alert_notifications_by_invite on public.alert_notifications ((payload ->> 'invite_id')) where kind = 'invite';
 -- Of one thing a mail leaves once, however often Stripe tells of it.
 create unique index alert_notifications_billing_once
   on public.alert_notifications ((payload ->> 'key'), recipient) where kind = 'billing';
-create index alert_notifications_due on public.alert_notifications (next_attempt_at) where status in ('pending', 'failed');
+create index alert_notifications_due on public.alert_notifications (lane, next_attempt_at)
+  where status in ('pending', 'failed');
+create index alert_notifications_leased on public.alert_notifications (lane) where status = 'sending';
+create index alert_notifications_dead on public.alert_notifications (created_at) where status = 'dead';
+create index alert_notifications_by_alert on public.alert_notifications (alert_id, channel_id) where alert_id is not null;
 create index alert_notifications_by_tenant on public.alert_notifications (tenant_id, created_at desc);

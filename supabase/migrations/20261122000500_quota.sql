@@ -15,7 +15,10 @@
 -- What is asked for together (consume_quota_batch) is answered as if it had been asked for one after the other.
 --
 -- Order of locks, always: reservations by id; then, metric by metric and tenant by tenant, counters by (period, subject),
--- receipts, idempotency keys by key. What takes for several subjects of a metric locks their counters in that order first.
+-- alerts of thresholds, receipts, idempotency keys by key. What takes for several subjects of a metric locks their counters in that order first.
+--
+-- What crosses a threshold of an alert rule in a tenant's day or month opens the alert in the same transaction; a take pays
+-- one comparison for it, with the counter's `next_threshold`.
 --
 -- `consume_quota` never records usage, and `record_usage` never takes quota; the metering domain does both at once.
 
@@ -144,6 +147,7 @@ create table private.quota_counters (
   window_start timestamptz not null,
   used bigint not null,
   allowed bigint not null default 0,
+  next_threshold numeric default 0,
   primary key (tenant_id, metric, period, subject),
   -- One constraint, since each is parsed anew by every update.
   constraint quota_counters_used_exact_in_json check (used between 0 and 9007199254740991)
@@ -151,6 +155,8 @@ create table private.quota_counters (
 comment on table private.quota_counters is 'What is used of each window, live reservations included.';
 comment on column private.quota_counters.allowed is
   'Grants since ever. Each is counted in the first of its windows alone, so that the sum over a metric is exact.';
+comment on column private.quota_counters.next_threshold is
+  'The percentage of its limit at which an alert rule of the tenant has to be looked at next; 0 when none was yet, null when none is left.';
 
 create table private.quota_denials (
   tenant_id uuid not null references public.tenants (id) on delete cascade,
@@ -564,7 +570,11 @@ begin
       case when c.window_start < excluded.window_start then excluded.used else c.used + excluded.used end,
       9007199254740991
     ),
-    window_start = greatest(c.window_start, excluded.window_start);
+    window_start = greatest(c.window_start, excluded.window_start),
+    next_threshold = case when c.window_start < excluded.window_start then 0 else c.next_threshold end;
+  perform private.cross_thresholds(p_tenant_id, p_metric, array(
+    select w.period from unnest(p_windows) w where w.subject = '' and w.period in ('day', 'month')
+  ));
 end
 $$;
 revoke all on function private.add_quota(uuid, text, private.quota_window[], bigint)
@@ -690,6 +700,8 @@ declare
   v_grants int;
   v_used bigint;
   v_start timestamptz;
+  v_next_threshold numeric;
+  v_crossed public.quota_period[];
   v_is_taken boolean;
   v_take private.quota_take;
 begin
@@ -711,6 +723,7 @@ begin
       end if;
     end loop;
     v_take.windows := array[]::private.quota_window[];
+    v_crossed := array[]::public.quota_period[];
     v_is_taken := true;
     exit when v_grants = 0;
 
@@ -719,11 +732,12 @@ begin
         update private.quota_counters c
         set used = case when c.window_start < v_window.window_start then v_take.taken else c.used + v_take.taken end,
             window_start = greatest(c.window_start, v_window.window_start),
-            allowed = c.allowed + case when cardinality(v_take.windows) = 0 then v_grants else 0 end
+            allowed = c.allowed + case when cardinality(v_take.windows) = 0 then v_grants else 0 end,
+            next_threshold = case when c.window_start < v_window.window_start then 0 else c.next_threshold end
         where c.tenant_id = p_tenant_id and c.metric = p_metric
           and c.period = v_window.period and c.subject = v_window.subject
           and case when c.window_start < v_window.window_start then v_take.taken else c.used + v_take.taken end <= v_window.cap
-        returning c.used, c.window_start into v_used, v_start;
+        returning c.used, c.window_start, c.next_threshold into v_used, v_start, v_next_threshold;
         exit when found;
 
         insert into private.quota_counters as c (tenant_id, metric, period, subject, window_start, used, allowed)
@@ -732,7 +746,7 @@ begin
           case when cardinality(v_take.windows) = 0 then v_grants else 0 end
         )
         on conflict do nothing
-        returning c.used, c.window_start into v_used, v_start;
+        returning c.used, c.window_start, c.next_threshold into v_used, v_start, v_next_threshold;
         exit when found;
       end loop;
 
@@ -741,6 +755,10 @@ begin
       v_window.used := v_used;
       v_window.window_start := v_start;
       v_take.windows := v_take.windows || v_window;
+      if v_window.period in ('day', 'month') and v_window.subject = '' and 100.0 * v_used >= v_window.limit_value * v_next_threshold
+      then
+        v_crossed := v_crossed || v_window.period;
+      end if;
     end loop;
     exit when v_is_taken;
     perform private.give_back(
@@ -749,6 +767,9 @@ begin
   end loop;
   if not v_is_taken then
     perform private.raise_error(503, 'quota_contended', 'The quota changes faster than it can be read; try again.');
+  end if;
+  if cardinality(v_crossed) > 0 then
+    perform private.cross_thresholds(p_tenant_id, p_metric, v_crossed);
   end if;
 
   return private.answer_amounts(p_tenant_id, p_metric, p_amounts, v_windows, v_room, v_take);

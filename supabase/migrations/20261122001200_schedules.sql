@@ -32,6 +32,21 @@ end
 $$;
 revoke all on function private.call_function(text) from public, anon, authenticated, service_role;
 
+-- Every so many seconds where pg_cron knows seconds (from 1.5 on), else every minute.
+create function private.every_seconds(p_seconds int) returns text
+language plpgsql stable set search_path = '' as $$
+begin
+  return case
+    when exists (
+      select from pg_catalog.pg_extension e
+      where e.extname = 'pg_cron' and string_to_array(substring(e.extversion from '^\d+\.\d+'), '.')::int[] < array[1, 5]
+    ) then '* * * * *'
+    else p_seconds || ' seconds'
+  end;
+end
+$$;
+revoke all on function private.every_seconds(int) from public, anon, authenticated, service_role;
+
 -- pg_cron remembers every run and never forgets one.
 create function private.prune_cron_history() returns void
 language plpgsql volatile security definer set search_path = '' as $$
@@ -61,3 +76,8 @@ select cron.schedule('meterbase_snapshot_gauges', '55 * * * *', 'select private.
 select cron.schedule('meterbase_prune_usage_event_keys', '20 * * * *', 'select private.prune_usage_event_keys()');
 select cron.schedule('meterbase_cleanup_usage_events', '25 3 * * *', 'select private.cleanup_old_realtime_events()');
 select cron.schedule('meterbase_prune_quota', '40 * * * *', 'select private.prune_quota()');
+select cron.schedule('meterbase_evaluate_alerts', '* * * * *', 'select private.evaluate_alert_rules()');
+select cron.schedule('meterbase_resolve_stale_alerts', '30 * * * *', 'select private.auto_resolve_stale_alerts()');
+select cron.schedule('meterbase_deliver_alerts', private.every_seconds(30), 'select private.call_function(''/deliver-alerts'')');
+select cron.schedule('meterbase_sample_health', private.every_seconds(30), 'select private.sample_health()');
+select cron.schedule('meterbase_cleanup_notifications', '55 3 * * *', 'select private.cleanup_old_notifications()');

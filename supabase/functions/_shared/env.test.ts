@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ChatEnv, ProjectEnv, readStripeEnv, StripeEnv } from "./env.ts";
+import { AlertsEnv, ChatEnv, ProjectEnv, readStripeEnv, StripeEnv } from "./env.ts";
 
 const project = {
   SUPABASE_URL: "http://127.0.0.1:54321",
@@ -120,5 +120,83 @@ for (const [problem, env] of Object.entries({
 })) {
   Deno.test(`StripeEnv refuses ${problem}`, () => {
     assert.throws(() => StripeEnv.parse({ STRIPE_SECRET_KEY: "sk_test_x", ...env }));
+  });
+}
+
+Deno.test("AlertsEnv needs nothing: then there are no mails and no channels of the operator", () => {
+  assert.deepEqual(AlertsEnv.parse({}), {
+    email: null,
+    siteUrl: null,
+    pagerdutyUrl: "https://events.pagerduty.com/v2/enqueue",
+    allowedHosts: [],
+    operator: { emails: [], slack: null, webhooks: [], pagerdutyKey: null },
+  });
+});
+
+Deno.test("AlertsEnv reads what there is", () => {
+  const env = {
+    SMTP_URL: "smtp://127.0.0.1:2525",
+    FROM_EMAIL: "Meterbase <team@example.com>",
+    REPLY_TO_EMAIL: "help@example.com",
+    SITE_URL: "https://app.test/",
+    PAGERDUTY_EVENTS_URL: "http://127.0.0.1:9/v2/enqueue",
+    WEBHOOK_ALLOWED_HOSTS: "127.0.0.1:9, hooks.test,[::1]:8080",
+    ENABLE_EMAIL_ALERTS: "true",
+    ALERT_EMAIL: "a@example.com, b@example.com",
+    SLACK_WEBHOOK_URL: "https://hooks.slack.com/services/x",
+    SLACK_CHANNEL: "#billing-alerts",
+    CUSTOM_WEBHOOKS: "https://one.test/hook,https://two.test/hook",
+    PAGERDUTY_SERVICE_KEY: "key",
+  };
+  assert.deepEqual(AlertsEnv.parse(env), {
+    email: {
+      via: { smtpUrl: "smtp://127.0.0.1:2525" },
+      from: "Meterbase <team@example.com>",
+      replyTo: "help@example.com",
+    },
+    siteUrl: "https://app.test",
+    pagerdutyUrl: "http://127.0.0.1:9/v2/enqueue",
+    allowedHosts: ["127.0.0.1:9", "hooks.test", "[::1]:8080"],
+    operator: {
+      emails: ["a@example.com", "b@example.com"],
+      slack: { webhookUrl: "https://hooks.slack.com/services/x", channel: "#billing-alerts" },
+      webhooks: ["https://one.test/hook", "https://two.test/hook"],
+      pagerdutyKey: "key",
+    },
+  });
+});
+
+Deno.test("AlertsEnv sends mails by SMTP, else by a provider's API, and from somebody", () => {
+  const of = (env: Record<string, string>) => AlertsEnv.parse(env).email?.via;
+  const from = { FROM_EMAIL: "a@example.com" };
+  assert.deepEqual(of({ ...from, EMAIL_API_KEY: "k" }), {
+    apiUrl: "https://api.resend.com/emails",
+    apiKey: "k",
+  });
+  assert.deepEqual(of({ ...from, EMAIL_API_KEY: "k", SMTP_URL: "smtps://m.test" }), { smtpUrl: "smtps://m.test" });
+  assert.equal(of({ EMAIL_API_KEY: "k", SMTP_URL: "smtps://m.test" }), undefined);
+  assert.equal(of(from), undefined);
+});
+
+Deno.test("AlertsEnv turns e-mail on, and Slack off", () => {
+  const of = (env: Record<string, string>) => AlertsEnv.parse(env).operator;
+  const slack = { SLACK_WEBHOOK_URL: "https://hooks.slack.com/services/x" };
+  assert.equal(of({ ...slack, ENABLE_SLACK_ALERTS: "false" }).slack, null);
+  assert.notEqual(of({ ...slack, ENABLE_SLACK_ALERTS: "true" }).slack, null);
+  assert.equal(of({ ENABLE_SLACK_ALERTS: "true" }).slack, null);
+  assert.deepEqual(of({ ALERT_EMAIL: "a@example.com" }).emails, []);
+});
+
+for (const [problem, env] of Object.entries({
+  "a mail server of another protocol": { SMTP_URL: "http://mail.test" },
+  "a site that is no URL": { SITE_URL: "app.test" },
+  "an allowed host with a path": { WEBHOOK_ALLOWED_HOSTS: "127.0.0.1/x" },
+  "an allowed host that is a URL": { WEBHOOK_ALLOWED_HOSTS: "http://127.0.0.1" },
+  "an operator's address that is none": { ALERT_EMAIL: "a@example.com,b" },
+  "a webhook that is no URL": { CUSTOM_WEBHOOKS: "hook" },
+  "a switch that is none": { ENABLE_EMAIL_ALERTS: "perhaps" },
+})) {
+  Deno.test(`AlertsEnv refuses ${problem}`, () => {
+    assert.throws(() => AlertsEnv.parse(env));
   });
 }

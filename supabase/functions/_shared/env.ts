@@ -114,3 +114,67 @@ export type StripeSettings = z.infer<typeof StripeEnv>;
 /** Null where there is no key of Stripe: nothing is for sale then. */
 export const readStripeEnv = (env: Record<string, string | undefined>): StripeSettings | null =>
   env.STRIPE_SECRET_KEY === undefined ? null : StripeEnv.parse(env);
+
+const flag = z.stringbool().optional();
+const allowedHost = z.string().regex(/^(\[[0-9a-f:.]+\]|[^\s/@:]+)(:\d+)?$/i, "is no host or host:port");
+
+/** Where alerts and mails leave, for `deliver-alerts`. */
+export const AlertsEnv = z
+  .object({
+    SMTP_URL: z.url({ protocol: /^smtps?$/ }).optional(),
+    EMAIL_API_KEY: z.string().optional(),
+    EMAIL_API_URL: webUrl.default("https://api.resend.com/emails"),
+    FROM_EMAIL: z.string().optional(),
+    REPLY_TO_EMAIL: z.string().optional(),
+    SITE_URL: webUrl.optional(),
+    PAGERDUTY_EVENTS_URL: webUrl.default("https://events.pagerduty.com/v2/enqueue"),
+    WEBHOOK_ALLOWED_HOSTS: list.pipe(z.array(allowedHost)).default([]),
+    ENABLE_EMAIL_ALERTS: flag,
+    ALERT_EMAIL: list.pipe(z.array(z.email())).default([]),
+    ENABLE_SLACK_ALERTS: flag,
+    SLACK_WEBHOOK_URL: webUrl.optional(),
+    SLACK_CHANNEL: z.string().optional(),
+    CUSTOM_WEBHOOKS: list.pipe(z.array(webUrl)).default([]),
+    PAGERDUTY_SERVICE_KEY: z.string().optional(),
+  })
+  .transform((env) => ({
+    email: emailSettings(env),
+    /** Where the links of mails lead, without a slash at its end; null where nobody has said. */
+    siteUrl: env.SITE_URL?.replace(/\/+$/, "") ?? null,
+    pagerdutyUrl: env.PAGERDUTY_EVENTS_URL,
+    /** Hosts, for local development, that webhooks may reach although they are not of the public internet. */
+    allowedHosts: env.WEBHOOK_ALLOWED_HOSTS,
+    /** The operator's own channels. */
+    operator: {
+      emails: env.ENABLE_EMAIL_ALERTS ? env.ALERT_EMAIL : [],
+      slack:
+        env.SLACK_WEBHOOK_URL && env.ENABLE_SLACK_ALERTS !== false
+          ? { webhookUrl: env.SLACK_WEBHOOK_URL, channel: env.SLACK_CHANNEL ?? null }
+          : null,
+      webhooks: env.CUSTOM_WEBHOOKS,
+      pagerdutyKey: env.PAGERDUTY_SERVICE_KEY ?? null,
+    },
+  }));
+export type AlertsSettings = z.infer<typeof AlertsEnv>;
+
+export interface EmailSettings {
+  /** An SMTP server by its URL, or a provider's HTTP API. */
+  via: { smtpUrl: string } | { apiUrl: string; apiKey: string };
+  from: string;
+  replyTo: string | null;
+}
+
+/** Null where no mail can be sent: for want of a way, or of an address that mails are from. */
+function emailSettings(env: {
+  SMTP_URL?: string | undefined;
+  EMAIL_API_KEY?: string | undefined;
+  EMAIL_API_URL: string;
+  FROM_EMAIL?: string | undefined;
+  REPLY_TO_EMAIL?: string | undefined;
+}): EmailSettings | null {
+  if (!env.FROM_EMAIL) return null;
+  const common = { from: env.FROM_EMAIL, replyTo: env.REPLY_TO_EMAIL ?? null };
+  if (env.SMTP_URL) return { via: { smtpUrl: env.SMTP_URL }, ...common };
+  if (!env.EMAIL_API_KEY) return null;
+  return { via: { apiUrl: env.EMAIL_API_URL, apiKey: env.EMAIL_API_KEY }, ...common };
+}

@@ -1,0 +1,329 @@
+-- Outbox: how the messages that foundation keeps leave the database, each at least once.
+--
+-- A worker claims messages for a lease, sends them, and says what became of each. One whose worker falls silent is claimed
+-- again when the lease is over; the id stays, so that a receiver can tell. What failed is tried again after 5 seconds times
+-- four for each attempt, at most 12 hours, a fifth more or less: 13 attempts in about three days, then it is dead until
+-- somebody replays it. A receiver's Retry-After is waited for.
+--
+-- Messages of one lane (all e-mail, or one channel) fail together: at most 20 of a lane are under way at once, one while it
+-- is failing, and none before its own back-off is over. Lanes are looked through one after the other from a random one, so
+-- that a claim costs by lanes with messages to send and not by how many wait in them. Messages of one alert to one channel
+-- leave in their order.
+--
+-- Order of locks: notifications by id, lanes by name, channels.
+
+set lock_timeout = '5s';
+set statement_timeout = '60s';
+
+create type public.claimed_notification as (
+  id uuid,
+  tenant_id uuid,
+  alert_id uuid,
+  channel_id uuid,
+  kind text,
+  channel_type public.alert_channel_type,
+  recipient text,
+  config jsonb,
+  payload jsonb,
+  attempt int,
+  created_at timestamptz
+);
+
+create table private.failing_lanes (
+  lane text primary key,
+  failures int not null,
+  retry_at timestamptz not null
+);
+comment on table private.failing_lanes is 'The lanes whose last message failed for a reason that any other would, and when one is tried again.';
+alter table private.failing_lanes enable row level security;
+
+-- A channel's config as a worker needs it, with its secrets.
+create function private.channel_config(p_channel public.alert_channels) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return case p_channel.type
+    when 'slack' then p_channel.config || jsonb_build_object('webhook_url', private.channel_secret(p_channel.id))
+    when 'pagerduty' then jsonb_build_object('routing_key', private.channel_secret(p_channel.id))
+    when 'webhook' then p_channel.config || jsonb_build_object('secrets', array_remove(array[
+      private.channel_secret(p_channel.id),
+      case when p_channel.secret_rotated_at > now() - interval '24 hours' then private.channel_secret(p_channel.id, true) end
+    ], null))
+    else '{}'
+  end;
+end
+$$;
+revoke all on function private.channel_config(public.alert_channels) from public, anon, authenticated, service_role;
+
+create function private.claim_alert_notifications(p_max_rows int, p_lease_seconds int)
+returns setof public.claimed_notification
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_start text := left(md5(random()::text), 8);
+  v_lane text := v_start;
+  v_next record;
+  v_is_round boolean := false;
+  v_failing_retry_at timestamptz;
+  v_room int;
+  v_left int := p_max_rows;
+  v_ids uuid[] := '{}';
+  v_claimed uuid[];
+begin
+  perform private.check_max_rows(p_max_rows);
+  if p_lease_seconds is null or p_lease_seconds not between 1 and 3600 then
+    perform private.raise_error(400, 'invalid_lease', 'A lease is 1 to 3600 seconds.');
+  end if;
+  -- Whoever had these has fallen silent.
+  update public.alert_notifications n
+  set status = case when n.attempts >= 13 then 'dead' else 'failed' end::public.notification_status,
+      locked_until = null, next_attempt_at = now(), last_error = 'The worker fell silent.'
+  where n.id in (
+    select l.id from public.alert_notifications l
+    where l.status = 'sending' and l.locked_until < now()
+    order by l.id
+    for update skip locked
+  );
+
+  loop
+    select n.lane, n.next_attempt_at into v_next
+    from public.alert_notifications n
+    where n.status in ('pending', 'failed') and n.lane > v_lane
+    order by n.lane, n.next_attempt_at
+    limit 1;
+    if not found then
+      exit when v_is_round;
+      v_is_round := true;
+      v_lane := '';
+      continue;
+    end if;
+    v_lane := v_next.lane;
+    exit when v_is_round and v_lane > v_start;
+    continue when v_next.next_attempt_at > now();
+
+    select l.retry_at into v_failing_retry_at from private.failing_lanes l where l.lane = v_lane;
+    continue when v_failing_retry_at > now();
+    v_room := case when v_failing_retry_at is null then 20 else 1 end - (
+      select count(*) from public.alert_notifications n where n.lane = v_lane and n.status = 'sending'
+    );
+    continue when v_room <= 0;
+    with due as (
+      select n.id
+      from public.alert_notifications n
+      where n.status in ('pending', 'failed') and n.lane = v_lane and n.next_attempt_at <= now()
+        and (n.alert_id is null or not exists (
+          select from public.alert_notifications b
+          where b.alert_id = n.alert_id and b.channel_id = n.channel_id and b.recipient is not distinct from n.recipient
+            and b.created_at < n.created_at and b.status in ('pending', 'sending', 'failed')
+        ))
+      order by n.next_attempt_at
+      limit least(v_room, v_left)
+      for update skip locked
+    ),
+    claimed as (
+      update public.alert_notifications n
+      set status = 'sending', attempts = n.attempts + 1, locked_until = now() + make_interval(secs => p_lease_seconds)
+      from due d where n.id = d.id
+      returning n.id
+    )
+    select array_agg(c.id) into v_claimed from claimed c;
+    v_ids := v_ids || v_claimed;
+    v_left := p_max_rows - cardinality(v_ids);
+    exit when v_left = 0;
+  end loop;
+
+  return query
+    select n.id, n.tenant_id, n.alert_id, n.channel_id, n.kind, coalesce(c.type, 'email'), n.recipient,
+      private.channel_config(c), n.payload, n.attempts, n.created_at
+    from public.alert_notifications n
+    left join public.alert_channels c on c.id = n.channel_id
+    where n.id = any (v_ids);
+end
+$$;
+revoke all on function private.claim_alert_notifications(int, int) from public, anon, authenticated, service_role;
+grant execute on function private.claim_alert_notifications(int, int) to service_role;
+
+create function public.claim_alert_notifications(max_rows int default 100, lease_seconds int default 60)
+returns setof public.claimed_notification
+language sql volatile security invoker set search_path = '' as $$ select * from private.claim_alert_notifications($1, $2) $$;
+comment on function public.claim_alert_notifications(int, int) is
+  'Takes up to max_rows (1 to 1000) messages that are due to send, for a lease, with what is needed to send them. Service role.';
+revoke all on function public.claim_alert_notifications(int, int) from public, anon, authenticated, service_role;
+grant execute on function public.claim_alert_notifications(int, int) to service_role;
+
+-- What became of a message. blocks_channel: any other of its lane would have failed as well.
+create type private.delivery_outcome as (
+  id uuid,
+  ok boolean,
+  error text,
+  retry_after_seconds int,
+  is_permanent boolean,
+  is_gone boolean,
+  blocks_channel boolean,
+  attempt int
+);
+
+-- When to try the next time after p_attempts.
+create function private.retry_delay(p_attempts int) returns interval
+language sql volatile set search_path = '' as $$
+  select least(5 * power(4, least(p_attempts, 20) - 1), 43200) * (0.8 + 0.4 * random()) * interval '1 second'
+$$;
+revoke all on function private.retry_delay(int) from public, anon, authenticated, service_role;
+
+-- One that was delivered is sent, whoever holds it by now; what failed is for its holder alone to tell.
+create function private.complete_notifications(p_outcomes private.delivery_outcome[]) returns int
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_completed int;
+  v_outcomes private.delivery_outcome[];
+  v_lane record;
+begin
+  with held as (
+    select n.id, o as outcome
+    from unnest(p_outcomes) o
+    join public.alert_notifications n on n.id = o.id
+    where case when o.ok then n.status <> 'sent' else n.status = 'sending' and n.attempts = coalesce(o.attempt, n.attempts) end
+    order by n.id
+    for update of n
+  ),
+  completed as (
+    update public.alert_notifications n
+    set status = case
+          when (h.outcome).ok then 'sent'
+          when (h.outcome).is_permanent or (h.outcome).is_gone or n.attempts >= 13 then 'dead'
+          else 'failed'
+        end::public.notification_status,
+        locked_until = null,
+        sent_at = case when (h.outcome).ok then now() end,
+        last_error = case when not (h.outcome).ok then left(coalesce((h.outcome).error, 'unknown'), 500) end,
+        next_attempt_at = case
+          when (h.outcome).ok then n.next_attempt_at
+          else now() + greatest(
+            private.retry_delay(n.attempts), least((h.outcome).retry_after_seconds, 86400) * interval '1 second'
+          )
+        end
+    from held h
+    where n.id = h.id
+    returning h.outcome
+  )
+  select count(*), array_agg(c.outcome) filter (where not (c.outcome).ok and ((c.outcome).blocks_channel or (c.outcome).is_gone))
+  into v_completed, v_outcomes
+  from completed c;
+
+  if v_outcomes is null then
+    -- A lane that delivers is well again.
+    delete from private.failing_lanes l
+    using public.alert_notifications n
+    where n.lane = l.lane and n.id in (select o.id from unnest(p_outcomes) o where o.ok);
+    return v_completed;
+  end if;
+  for v_lane in
+    select n.lane, n.channel_id, bool_or(o.is_gone) as is_gone, max(least(o.retry_after_seconds, 86400)) as retry_after
+    from unnest(v_outcomes) o join public.alert_notifications n on n.id = o.id
+    group by n.lane, n.channel_id
+    order by n.lane
+  loop
+    insert into private.failing_lanes as l (lane, failures, retry_at)
+    values (v_lane.lane, 1, now() + greatest(2, v_lane.retry_after) * interval '1 second')
+    on conflict (lane) do update set
+      failures = l.failures + 1,
+      retry_at = now() + greatest(least(power(2, least(l.failures + 1, 10)), 300), v_lane.retry_after) * interval '1 second';
+    if v_lane.is_gone then
+      update public.alert_channels c set enabled = false, disabled_reason = 'gone' where c.id = v_lane.channel_id;
+    end if;
+  end loop;
+  return v_completed;
+end
+$$;
+revoke all on function private.complete_notifications(private.delivery_outcome[]) from public, anon, authenticated, service_role;
+
+create function private.complete_alert_notifications(p_outcomes jsonb) returns int
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  if p_outcomes is null or jsonb_typeof(p_outcomes) <> 'array' or jsonb_array_length(p_outcomes) > 1000 then
+    perform private.raise_error(400, 'invalid_outcomes', 'Outcomes are a JSON array of at most 1000 objects.');
+  end if;
+  return private.complete_notifications(array(
+    select o from jsonb_populate_recordset(null::private.delivery_outcome, p_outcomes) o
+  ));
+end
+$$;
+revoke all on function private.complete_alert_notifications(jsonb) from public, anon, authenticated, service_role;
+grant execute on function private.complete_alert_notifications(jsonb) to service_role;
+
+create function public.complete_alert_notifications(outcomes jsonb) returns int
+language sql volatile security invoker set search_path = '' as $$ select * from private.complete_alert_notifications($1) $$;
+comment on function public.complete_alert_notifications(jsonb) is
+  'Says what became of claimed messages: [{id, ok, error?, retry_after_seconds?, is_permanent?, is_gone?, blocks_channel?, attempt?}], up to 1000. Returns how many that completed. Service role.';
+revoke all on function public.complete_alert_notifications(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.complete_alert_notifications(jsonb) to service_role;
+
+create function private.complete_alert_notification(
+  p_id uuid, p_ok boolean, p_error text, p_retry_after_seconds int, p_is_permanent boolean, p_is_gone boolean,
+  p_blocks_channel boolean, p_attempt int
+) returns int
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  return private.complete_notifications(array[row(
+    p_id, p_ok, p_error, p_retry_after_seconds, p_is_permanent, p_is_gone, p_blocks_channel, p_attempt
+  )::private.delivery_outcome]);
+end
+$$;
+revoke all on function private.complete_alert_notification(uuid, boolean, text, int, boolean, boolean, boolean, int)
+  from public, anon, authenticated, service_role;
+grant execute on function private.complete_alert_notification(uuid, boolean, text, int, boolean, boolean, boolean, int)
+  to service_role;
+
+create function public.complete_alert_notification(
+  id uuid, ok boolean, error text default null, retry_after_seconds int default null, is_permanent boolean default false,
+  is_gone boolean default false, blocks_channel boolean default false, attempt int default null
+) returns int
+language sql volatile security invoker set search_path = '' as $$ select * from private.complete_alert_notification($1, $2, $3, $4, $5, $6, $7, $8) $$;
+comment on function public.complete_alert_notification(uuid, boolean, text, int, boolean, boolean, boolean, int) is
+  'Says what became of one claimed message: 1, or 0 when it was not the caller''s to complete. Service role.';
+revoke all on function public.complete_alert_notification(uuid, boolean, text, int, boolean, boolean, boolean, int)
+  from public, anon, authenticated, service_role;
+grant execute on function public.complete_alert_notification(uuid, boolean, text, int, boolean, boolean, boolean, int)
+  to service_role;
+
+create function private.replay_alert_notification(p_id uuid) returns int
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_notification public.alert_notifications;
+begin
+  select * into v_notification from public.alert_notifications n where n.id = p_id for update;
+  if not found or v_notification.tenant_id is not null and not private.has_permission(v_notification.tenant_id, 'alerts:read') then
+    perform private.raise_error(404, 'notification_not_found', 'There is no such notification.');
+  end if;
+  -- Invites and billing mails are not the members' to send again: an invite's token is gone, too.
+  perform private.require_alert_permission(
+    case v_notification.kind when 'alert' then v_notification.tenant_id end, 'alerts:write'
+  );
+  if v_notification.status <> 'dead' or v_notification.kind = 'invite' then
+    return 0;
+  end if;
+  update public.alert_notifications n set status = 'pending', attempts = 0, next_attempt_at = now() where n.id = p_id;
+  return 1;
+end
+$$;
+revoke all on function private.replay_alert_notification(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.replay_alert_notification(uuid) to authenticated, service_role;
+
+create function public.replay_alert_notification(id uuid) returns int
+language sql volatile security invoker set search_path = '' as $$ select * from private.replay_alert_notification($1) $$;
+comment on function public.replay_alert_notification(uuid) is
+  'Sends a dead message again, with all its attempts: 1, or 0 when it is not dead, or an invite, whose token is forgotten. Needs alerts:write; of what is no alert, platform admins.';
+revoke all on function public.replay_alert_notification(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.replay_alert_notification(uuid) to authenticated, service_role;
+
+-- Forgets what was sent long ago; the dead stay three times as long.
+create function private.cleanup_old_notifications(p_keep interval default '30 days') returns int
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_deleted int;
+begin
+  delete from public.alert_notifications n
+  where n.status = 'sent' and n.sent_at < now() - p_keep or n.status = 'dead' and n.created_at < now() - 3 * p_keep;
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end
+$$;
+revoke all on function private.cleanup_old_notifications(interval) from public, anon, authenticated, service_role;
