@@ -2646,7 +2646,7 @@ declare
   v_failing_retry_at timestamptz;
   v_room int;
   v_left int := p_max_rows;
-  v_ids uuid[] := '{}';
+  v_ids uuid[] := array[]::uuid[];
   v_claimed uuid[];
 begin
   perform private.check_max_rows(p_max_rows);
@@ -4692,7 +4692,7 @@ declare
   v_totals jsonb;
   v_previous numeric;
   v_cost numeric;
-  v_recommendations jsonb := '[]';
+  v_recommendations jsonb := '[]'::jsonb;
   v_quota record;
 begin
   perform private.require_permission(p_tenant_id, 'usage:read');
@@ -6873,7 +6873,7 @@ begin
         if v_count > 0 then
           return next private.observe(
             v_rule, null, null, 'Stripe Events Not Applied',
-            format('%s events of Stripe''s are not applied for more than %s minutes.', v_count, v_rule.threshold),
+            format('Not applied for more than %s minutes: %s.', v_rule.threshold, v_count),
             jsonb_build_object('events', v_count, 'event_ids', v_data)
           );
         end if;
@@ -6964,7 +6964,7 @@ begin
         return query
           select (private.observe(
             v_rule, null, a.actor_id, 'Unauthorized Admin Access',
-            format('%s tried the admin area %s times in the last %s minutes.', a.actor_id, a.attempts, v_rule.window_minutes),
+            format('%s tried the admin area. Attempts in the last %s minutes: %s.', a.actor_id, v_rule.window_minutes, a.attempts),
             jsonb_build_object('actor_id', a.actor_id, 'attempts', a.attempts, 'paths', a.paths)
           )).*
           from (
@@ -6980,7 +6980,7 @@ begin
         from public.audit_events e where e.severity = 'critical' and e.occurred_at > v_since;
         if v_count > v_rule.threshold then
           return next private.observe(
-            v_rule, null, null, 'Critical Event', format('%s critical events were audited in the last %s minutes.', v_count, v_rule.window_minutes),
+            v_rule, null, null, 'Critical Event', format('Critical events in the last %s minutes: %s.', v_rule.window_minutes, v_count),
             jsonb_build_object('events', v_count, 'event_types', v_data)
           );
         end if;
@@ -7223,7 +7223,7 @@ begin
   return query
     select (private.observe(
       w.rule, w.tenant, null, 'Executions Failed',
-      format('%s failed in the last %s minutes.', f.failures, (w.rule).window_minutes),
+      format('Failed in the last %s minutes: %s.', (w.rule).window_minutes, f.failures),
       jsonb_build_object('failures', f.failures, 'metric', (w.rule).metric, 'last_failed_at', f.last_failed_at)
     )).*
     from private.watched_tenants w
@@ -7243,7 +7243,7 @@ begin
   return query
     select (private.observe(
       w.rule, w.tenant, null, 'Rate Limit Breached',
-      format('Rate limits of %s were used up %s times in the last %s minutes.', f.metrics, f.breaches, (w.rule).window_minutes),
+      format('Rate limits used up in the last %s minutes: %s (%s).', (w.rule).window_minutes, f.breaches, f.metrics),
       jsonb_build_object('breaches', f.breaches, 'metrics', f.metrics)
     )).*
     from private.watched_tenants w
@@ -12569,13 +12569,13 @@ CREATE TRIGGER apply_stripe_price AFTER INSERT OR UPDATE ON private.stripe_price
 
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.alert_channels FOR EACH ROW EXECUTE FUNCTION private.audit_change('alert_channel', 'id', 'config');
 
+-- Name: alert_rule_types audit_change; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.alert_rule_types FOR EACH ROW EXECUTE FUNCTION private.audit_change('alert_rule_type', 'type');
+
 -- Name: alert_rules audit_change; Type: TRIGGER; Schema: public; Owner: -
 
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON public.alert_rules FOR EACH ROW EXECUTE FUNCTION private.audit_change('alert_rule', 'id');
-
--- Name: alerts audit_change; Type: TRIGGER; Schema: public; Owner: -
-
-CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF status, resolution_note ON public.alerts FOR EACH ROW EXECUTE FUNCTION private.audit_change('alert', 'id');
 
 -- Name: api_keys audit_change; Type: TRIGGER; Schema: public; Owner: -
 

@@ -4,14 +4,15 @@ interface QueuedRequest {
   id: string;
   method: string;
   url: string;
+  params: Record<string, string>;
   headers: Record<string, string>;
   body: string | null;
   timeout_milliseconds: number;
 }
 
 /**
- * Sends what `net.http_post` queues where platform.sql stands in for pg_net, and keeps the answers in `net._http_response`.
- * Like the extension it tries once. Does nothing where that is installed.
+ * Sends what `net.http_post` and `net.http_get` queue where platform.sql stands in for pg_net, and keeps the answers in
+ * `net._http_response`. Like the extension it tries once. Does nothing where that is installed.
  */
 export async function startNet(databaseUrl: string): Promise<{ stop(): Promise<void> }> {
   const sql = postgres(databaseUrl, { max: 2, onnotice: () => {} });
@@ -20,10 +21,14 @@ export async function startNet(databaseUrl: string): Promise<{ stop(): Promise<v
       and to_regclass('net.http_request_queue') is not null as present`;
   if (!standIn?.present) return { stop: () => sql.end() };
 
+  const stopping = new AbortController();
+
   async function send(request: QueuedRequest): Promise<void> {
-    const { id, method, url, headers, body, timeout_milliseconds } = request;
+    const { id, method, params, headers, body, timeout_milliseconds } = request;
     try {
-      const signal = AbortSignal.timeout(timeout_milliseconds);
+      const url = new URL(request.url);
+      for (const [name, value] of Object.entries(params)) url.searchParams.append(name, value);
+      const signal = AbortSignal.any([AbortSignal.timeout(timeout_milliseconds), stopping.signal]);
       const response = await fetch(url, { method, headers, body, signal });
       const content = await response.text();
       await sql`
@@ -36,10 +41,9 @@ export async function startNet(databaseUrl: string): Promise<{ stop(): Promise<v
     }
   }
 
-  let stopped = false;
   const sending = new Set<Promise<void>>();
   const running = (async () => {
-    while (!stopped) {
+    while (!stopping.signal.aborted) {
       // A database that restarts, or is going away with the platform, is asked again.
       const requests = await sql<QueuedRequest[]>`delete from net.http_request_queue returning *`.catch(
         () => [],
@@ -55,7 +59,7 @@ export async function startNet(databaseUrl: string): Promise<{ stop(): Promise<v
   })();
   return {
     stop: async () => {
-      stopped = true;
+      stopping.abort(); // a function may take its time to answer
       await running;
       await Promise.race([Promise.all(sending), new Promise((resolve) => setTimeout(resolve, 1_000))]);
       await sql.end({ timeout: 1 });
@@ -72,6 +76,16 @@ export async function keepSecrets(databaseUrl: string, secrets: Record<string, s
       if (known) await sql`select vault.update_secret(${known.id}, ${secret})`;
       else await sql`select vault.create_secret(${secret}, ${name})`;
     }
+  } finally {
+    await sql.end();
+  }
+}
+
+/** Has the database call an edge function, as its schedule does. */
+export async function callFunction(databaseUrl: string, path: string): Promise<void> {
+  const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
+  try {
+    await sql`select private.call_function(${path})`;
   } finally {
     await sql.end();
   }

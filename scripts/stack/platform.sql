@@ -156,6 +156,7 @@ begin
     id bigint generated always as identity primary key,
     method text not null,
     url text not null,
+    params jsonb not null,
     headers jsonb not null,
     body text,
     timeout_milliseconds int not null
@@ -176,8 +177,16 @@ begin
     url text, body jsonb default '{}', params jsonb default '{}', headers jsonb default '{"Content-Type": "application/json"}',
     timeout_milliseconds int default 5000
   ) returns bigint language sql as $fn$
-    insert into net.http_request_queue (method, url, headers, body, timeout_milliseconds)
-    values ('POST', $1, $4, $2::text, $5)
+    insert into net.http_request_queue (method, url, params, headers, body, timeout_milliseconds)
+    values ('POST', $1, $3, $4, $2::text, $5)
+    returning id
+  $fn$;
+
+  create function net.http_get(
+    url text, params jsonb default '{}', headers jsonb default '{}', timeout_milliseconds int default 5000
+  ) returns bigint language sql as $fn$
+    insert into net.http_request_queue (method, url, params, headers, timeout_milliseconds)
+    values ('GET', $1, $2, $3, $4)
     returning id
   $fn$;
 end

@@ -6,10 +6,9 @@ import { createApi } from "./api.ts";
 import { startCron } from "./cron.ts";
 import { type DatabaseOptions, startDatabase } from "./database.ts";
 import { startFunctions } from "./functions.ts";
-import { keepSecrets, startNet } from "./net.ts";
+import { callFunction, keepSecrets, startNet } from "./net.ts";
 import { startServer } from "./server.ts";
 import { DEFAULT_PORT, PUBLISHABLE_KEY, SECRET_KEY, SIGNING_JWK } from "./settings.ts";
-import { startCourier } from "./stand_ins/courier.ts";
 import { startMailbox } from "./stand_ins/mailbox.ts";
 import { startModel } from "./stand_ins/model.ts";
 import { type SellablePrice, startStripe } from "./stand_ins/stripe/index.ts";
@@ -75,7 +74,6 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const stripe = await keep(startStripe({ prices: await sellablePrices(databaseUrl) }));
     await keep(startCron(databaseUrl));
     await keep(startNet(databaseUrl));
-    await keep(startCourier(databaseUrl, mailbox.smtpPort, gateway.url));
 
     log("starting the edge functions (Deno)");
     const functions = await keep(
@@ -92,6 +90,13 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
           STRIPE_WEBHOOK_SECRET: stripe.webhookSecret,
           STRIPE_API_URL: stripe.url,
           BILLING_REDIRECT_URLS: `${gateway.url},http://127.0.0.1:3000`,
+          SITE_URL: process.env.SITE_URL || gateway.url,
+          SMTP_URL:
+            process.env.SMTP_URL || (process.env.EMAIL_API_KEY ? "" : `smtp://127.0.0.1:${mailbox.smtpPort}`),
+          FROM_EMAIL: process.env.FROM_EMAIL || "Meterbase <team@meterbase.local>",
+          PAGERDUTY_EVENTS_URL: process.env.PAGERDUTY_EVENTS_URL || `${webhookSink.url}/v2/enqueue`,
+          // Webhooks may reach the receiver beside what the developer allows.
+          WEBHOOK_ALLOWED_HOSTS: [new URL(webhookSink.url).host, process.env.WEBHOOK_ALLOWED_HOSTS].join(),
         },
         signal,
       ),
@@ -103,6 +108,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       meterbase_functions_url: functionsUrl,
       meterbase_secret_key: SECRET_KEY,
     });
+    await callFunction(databaseUrl, "/deliver-alerts"); // from then on the schedule does
     return {
       info: {
         url: gateway.url,

@@ -40,6 +40,8 @@ alter table public.alert_rule_types enable row level security;
 revoke all on public.alert_rule_types from anon, authenticated, service_role;
 grant select on public.alert_rule_types to authenticated, service_role;
 create policy everyone_reads_alert_rule_types on public.alert_rule_types for select to authenticated using (true);
+create trigger audit_change after insert or update or delete on public.alert_rule_types
+  for each row execute function private.audit_change('alert_rule_type', 'type');
 
 insert into public.alert_rule_types
   (type, is_of_tenants, threshold, critical_threshold, window_minutes, severity, action_required, description)
@@ -194,8 +196,6 @@ create index alerts_by_tenant on public.alerts (tenant_id, opened_at desc);
 create index alerts_unresolved on public.alerts (tenant_id) where status <> 'resolved';
 create index alerts_by_rule on public.alerts (rule_id);
 create index alerts_by_type on public.alerts (type);
-create trigger audit_change after insert or update of status, resolution_note or delete on public.alerts
-  for each row execute function private.audit_change('alert', 'id');
 
 -- Members see what became of each message, but not what it says: of an invite, that is a token.
 grant select (

@@ -169,7 +169,7 @@ begin
   return query
     select (private.observe(
       w.rule, w.tenant, null, 'Executions Failed',
-      format('%s failed in the last %s minutes.', f.failures, (w.rule).window_minutes),
+      format('Failed in the last %s minutes: %s.', (w.rule).window_minutes, f.failures),
       jsonb_build_object('failures', f.failures, 'metric', (w.rule).metric, 'last_failed_at', f.last_failed_at)
     )).*
     from private.watched_tenants w
@@ -189,7 +189,7 @@ begin
   return query
     select (private.observe(
       w.rule, w.tenant, null, 'Rate Limit Breached',
-      format('Rate limits of %s were used up %s times in the last %s minutes.', f.metrics, f.breaches, (w.rule).window_minutes),
+      format('Rate limits used up in the last %s minutes: %s (%s).', (w.rule).window_minutes, f.breaches, f.metrics),
       jsonb_build_object('breaches', f.breaches, 'metrics', f.metrics)
     )).*
     from private.watched_tenants w
@@ -322,7 +322,7 @@ begin
         if v_count > 0 then
           return next private.observe(
             v_rule, null, null, 'Stripe Events Not Applied',
-            format('%s events of Stripe''s are not applied for more than %s minutes.', v_count, v_rule.threshold),
+            format('Not applied for more than %s minutes: %s.', v_rule.threshold, v_count),
             jsonb_build_object('events', v_count, 'event_ids', v_data)
           );
         end if;
@@ -413,7 +413,7 @@ begin
         return query
           select (private.observe(
             v_rule, null, a.actor_id, 'Unauthorized Admin Access',
-            format('%s tried the admin area %s times in the last %s minutes.', a.actor_id, a.attempts, v_rule.window_minutes),
+            format('%s tried the admin area. Attempts in the last %s minutes: %s.', a.actor_id, v_rule.window_minutes, a.attempts),
             jsonb_build_object('actor_id', a.actor_id, 'attempts', a.attempts, 'paths', a.paths)
           )).*
           from (
@@ -429,7 +429,7 @@ begin
         from public.audit_events e where e.severity = 'critical' and e.occurred_at > v_since;
         if v_count > v_rule.threshold then
           return next private.observe(
-            v_rule, null, null, 'Critical Event', format('%s critical events were audited in the last %s minutes.', v_count, v_rule.window_minutes),
+            v_rule, null, null, 'Critical Event', format('Critical events in the last %s minutes: %s.', v_rule.window_minutes, v_count),
             jsonb_build_object('events', v_count, 'event_types', v_data)
           );
         end if;

@@ -65,7 +65,7 @@ declare
   v_failing_retry_at timestamptz;
   v_room int;
   v_left int := p_max_rows;
-  v_ids uuid[] := '{}';
+  v_ids uuid[] := array[]::uuid[];
   v_claimed uuid[];
 begin
   perform private.check_max_rows(p_max_rows);

@@ -545,7 +545,7 @@ declare
   v_totals jsonb;
   v_previous numeric;
   v_cost numeric;
-  v_recommendations jsonb := '[]';
+  v_recommendations jsonb := '[]'::jsonb;
   v_quota record;
 begin
   perform private.require_permission(p_tenant_id, 'usage:read');

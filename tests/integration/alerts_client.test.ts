@@ -426,9 +426,22 @@ test("health, dashboard, score, report and anomalies are read by who may", async
   expect(await monitor.getBillingHealth()).toBe(health);
 
   const mine = new BillingMonitor(of(viewer));
-  expect(await mine.getUsageMetrics(tenant.id)).toMatchObject({ tenant_id: tenant.id });
-  const score = await mine.getHealthScore(tenant.id);
-  expect(score.score).toBeLessThanOrEqual(100);
+  const seen = await mine.getUsageMetrics(tenant.id);
+  expect(seen).toMatchObject({
+    tenant_id: tenant.id,
+    plan_id: "trial",
+    today: { tokens: 150, cost_usd: 0.5 },
+    alerts: { open: 1, medium: 1 },
+  });
+  expect(seen).not.toHaveProperty("health");
+  await expect(mine.getHealthScore(tenant.id)).rejects.toMatchObject({ code: "permission_denied" });
+  const score = await of(owner).health.healthScore(tenant.id);
+  expect(score).toMatchObject({ grade: "A", components: { quota: { score: 60 }, alerts: { score: 90, other: 1 } } });
+  expect(await of(owner).health.dashboardMetrics(tenant.id)).toMatchObject({
+    health: score,
+    subscription: { plan_id: "trial", status: "none" },
+    unpaid_invoices: 0,
+  });
   const from = new Date(Date.now() - 86_400_000);
   const to = new Date(Date.now() + 3_600_000);
   const report = await mine.generateUsageReport(tenant.id, from, to);

@@ -42,7 +42,12 @@ const resolved = message(
   "resolved",
 );
 const HOSTILE = "</p>\r\nBcc: x@y.z\u2028<script>alert('1')</script> & <!channel> \u202e\"";
-const hostile = message({ title: HOSTILE, message: HOSTILE, tenant_name: HOSTILE, data: { [HOSTILE]: HOSTILE } });
+const hostile = message({
+  title: HOSTILE,
+  message: HOSTILE,
+  tenant_name: HOSTILE,
+  data: { [HOSTILE]: HOSTILE },
+});
 
 Deno.test("a subject says how bad it is, what, and whose", () => {
   assert.equal(subjectOf(message()), "[MEDIUM] API Usage Warning: Acme");
@@ -168,5 +173,8 @@ Deno.test("a webhook's body is the alert, whole, and the same each time", () => 
   const body = webhookBody(given, at);
   assert.deepEqual(body, { type: "alert.opened", timestamp: at, data: given.alert });
   assert.deepEqual(body.data.more, { of: "it" });
-  assert.equal(JSON.stringify(body), JSON.stringify(webhookBody(AlertMessage.parse(structuredClone(given)), at)));
+  assert.equal(
+    JSON.stringify(body),
+    JSON.stringify(webhookBody(AlertMessage.parse(structuredClone(given)), at)),
+  );
 });

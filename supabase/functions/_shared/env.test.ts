@@ -173,7 +173,9 @@ Deno.test("AlertsEnv sends mails by SMTP, else by a provider's API, and from som
     apiUrl: "https://api.resend.com/emails",
     apiKey: "k",
   });
-  assert.deepEqual(of({ ...from, EMAIL_API_KEY: "k", SMTP_URL: "smtps://m.test" }), { smtpUrl: "smtps://m.test" });
+  assert.deepEqual(of({ ...from, EMAIL_API_KEY: "k", SMTP_URL: "smtps://m.test" }), {
+    smtpUrl: "smtps://m.test",
+  });
   assert.equal(of({ EMAIL_API_KEY: "k", SMTP_URL: "smtps://m.test" }), undefined);
   assert.equal(of(from), undefined);
 });

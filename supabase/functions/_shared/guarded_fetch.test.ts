@@ -67,23 +67,77 @@ function spellings(address: string): string[] {
 }
 
 const INNER_NAMES = [
-  ...["localhost", "LocalHost", "localhost.", "localhost..", "a.localhost", "a.b.localhost.", "localhost:443"],
+  ...[
+    "localhost",
+    "LocalHost",
+    "localhost.",
+    "localhost..",
+    "a.localhost",
+    "a.b.localhost.",
+    "localhost:443",
+  ],
   ...["metadata.google.internal", "METADATA.GOOGLE.INTERNAL.", "x.internal", "internal", "printer.local"],
-  ...["local", "ｌｏｃａｌｈｏｓｔ", "local%68ost", "loca\u00adlhost", "ⓛocalhost", "metadata。google。internal"],
+  ...[
+    "local",
+    "ｌｏｃａｌｈｏｓｔ",
+    "local%68ost",
+    "loca\u00adlhost",
+    "ⓛocalhost",
+    "metadata。google。internal",
+  ],
 ];
 
 const OTHER_URLS = [
-  ...["", " ", "hook", "/hook", "//hooks.test/x", "https://", "https:///", "https://[", "https://[::1", "https://a b/"],
-  ...["http://hooks.test/", "http://93.184.216.34/", "ftp://hooks.test/", "file:///etc/passwd", "ws://hooks.test/"],
+  ...[
+    "",
+    " ",
+    "hook",
+    "/hook",
+    "//hooks.test/x",
+    "https://",
+    "https:///",
+    "https://[",
+    "https://[::1",
+    "https://a b/",
+  ],
+  ...[
+    "http://hooks.test/",
+    "http://93.184.216.34/",
+    "ftp://hooks.test/",
+    "file:///etc/passwd",
+    "ws://hooks.test/",
+  ],
   ...["gopher://127.0.0.1:6379/_x", "dict://127.0.0.1:11211/", "javascript:alert(1)", "data:text/plain,x"],
   ...["blob:https://hooks.test/x", "unix:/var/run/docker.sock", "https://user@hooks.test/"],
   ...["https://user:secret@hooks.test/", "https://:secret@hooks.test/", "https://93.184.216.34@127.0.0.1/"],
-  ...["https://hooks.test@169.254.169.254/", "https:\\\\127.0.0.1/", "https:127.0.0.1", "https://127.0.0.1#@hooks.test"],
-  ...["https://127.0.0.1?@hooks.test", "https://127.0.0.1\\@hooks.test", "ht\ntps://127.0.0.1/", "https://127.0.\t0.1/"],
-  ...["https://[::]/", "https://[::1]/", "https://[0:0:0:0:0:0:0:1]/", "https://[fd00:ec2::254]/", "https://[fe80::1]/"],
+  ...[
+    "https://hooks.test@169.254.169.254/",
+    "https:\\\\127.0.0.1/",
+    "https:127.0.0.1",
+    "https://127.0.0.1#@hooks.test",
+  ],
+  ...[
+    "https://127.0.0.1?@hooks.test",
+    "https://127.0.0.1\\@hooks.test",
+    "ht\ntps://127.0.0.1/",
+    "https://127.0.\t0.1/",
+  ],
+  ...[
+    "https://[::]/",
+    "https://[::1]/",
+    "https://[0:0:0:0:0:0:0:1]/",
+    "https://[fd00:ec2::254]/",
+    "https://[fe80::1]/",
+  ],
   ...["https://[fe80::1%25eth0]/", "https://[fc00::1]/", "https://[ff02::1]/", "https://[2001:db8::1]/"],
   ...["https://[100::1]/", "https://[4000::1]/", "https://[::ffff:7f00:1]/", "https://[2001:0:7f00:1::]/"],
-  ...["https://256.256.256.256/", "https://1.2.3.4.5/", "https://0x7f.1.1.1.1/", "https://%00/", "https://a%2fb/"],
+  ...[
+    "https://256.256.256.256/",
+    "https://1.2.3.4.5/",
+    "https://0x7f.1.1.1.1/",
+    "https://%00/",
+    "https://a%2fb/",
+  ],
 ];
 
 const hostile = [
@@ -102,8 +156,26 @@ Deno.test(`${hostile.length} hostile URLs: no name is looked up, and nothing is 
 
 const INNER_ADDRESSES = [
   ...INNER_V4,
-  ...["::", "::1", "::7f00:1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "64:ff9b::7f00:1", "2002:7f00:1::", "2001::1"],
-  ...["fc00::1", "fd00:ec2::254", "fe80::1", "fe80::1%eth0", "ff02::1", "2001:db8::1", "4000::1", "no address"],
+  ...[
+    "::",
+    "::1",
+    "::7f00:1",
+    "::ffff:127.0.0.1",
+    "::ffff:8.8.8.8",
+    "64:ff9b::7f00:1",
+    "2002:7f00:1::",
+    "2001::1",
+  ],
+  ...[
+    "fc00::1",
+    "fd00:ec2::254",
+    "fe80::1",
+    "fe80::1%eth0",
+    "ff02::1",
+    "2001:db8::1",
+    "4000::1",
+    "no address",
+  ],
 ];
 
 Deno.test("names that resolve to what is not public are not dialled, whatever else they resolve to", async () => {
@@ -168,7 +240,12 @@ Deno.test("hosts on the list are not checked: these and no others", async () => 
   }
   for (const url of [
     ...["http://127.0.0.1:9001/", "http://127.0.0.1/", "http://127.0.0.2:9000/", "http://localhost:9000/"],
-    ...["http://a.inner.local/", "http://inner.local.test/", "http://[::1]:81/", "http://inner.local@127.0.0.1/"],
+    ...[
+      "http://a.inner.local/",
+      "http://inner.local.test/",
+      "http://[::1]:81/",
+      "http://inner.local@127.0.0.1/",
+    ],
     ...["http://u:p@127.0.0.1:9000/", "ftp://inner.local/"],
   ]) {
     const { send, dialled } = guard([["10.0.0.1"]], allowed);

@@ -79,7 +79,10 @@ Deno.test("facts of a subscription are readable, and what is not there is not to
     current_period_end: "2026-04-01T00:00:00+00:00",
     cancel_at_period_end: true,
   });
-  assert.match(text, /^Plan: startup\nPrice: startup monthly\nStatus: past due\nCurrent period ends: 2026-04-01/m);
+  assert.match(
+    text,
+    /^Plan: startup\nPrice: startup monthly\nStatus: past due\nCurrent period ends: 2026-04-01/m,
+  );
   assert.match(text, /^Renews: no/m);
   assert.doesNotMatch(text, /null|undefined|Amount/);
 });
@@ -97,5 +100,6 @@ for (const [units, currency, formatted] of [
   [1234, "kwd", "KWD\u00a01.234"],
   [100, "?", "1.00 ?"],
 ] as const) {
-  Deno.test(`${units} ${currency} is ${formatted}`, () => assert.equal(formatAmount(units, currency), formatted));
+  Deno.test(`${units} ${currency} is ${formatted}`, () =>
+    assert.equal(formatAmount(units, currency), formatted));
 }

@@ -21,7 +21,10 @@ export const Billing = z.looseObject({ template: z.string(), key: z.string(), te
 const COLOUR = "#2563eb";
 const PROBLEM_COLOUR = "#dc2626";
 
-export function inviteMail({ tenant_name, role, token, expires_at }: z.infer<typeof Invite>, siteUrl: string): Mail {
+export function inviteMail(
+  { tenant_name, role, token, expires_at }: z.infer<typeof Invite>,
+  siteUrl: string,
+): Mail {
   const name = oneLine(tenant_name, 150);
   const link = `${siteUrl}/invites/accept?token=${encodeURIComponent(token)}`;
   const until = expires_at === undefined ? "" : `The invitation is good until ${readableTime(expires_at)}.`;
@@ -59,19 +62,27 @@ const TEMPLATES: Record<string, { subject: string; sentence: string; isProblem?:
   payment_succeeded: { subject: "Your payment was received", sentence: "Thank you for your payment." },
   payment_failed: {
     subject: "Your payment failed",
-    sentence: "A payment could not be taken. Please check your means of payment, so that your plan stays in force.",
+    sentence:
+      "A payment could not be taken. Please check your means of payment, so that your plan stays in force.",
     isProblem: true,
   },
 };
 
 export function billingMail({ template, key, tenant_name, ...facts }: z.infer<typeof Billing>): Mail {
   const name = oneLine(tenant_name, 150);
-  const { subject, sentence, isProblem } = TEMPLATES[template] ?? { subject: oneLine(template, 100), sentence: "" };
+  const { subject, sentence, isProblem } = TEMPLATES[template] ?? {
+    subject: oneLine(template, 100),
+    sentence: "",
+  };
   const rows: [string, string][] = [["Workspace", name], ...billingFacts(facts), ["Reference", key]];
   const link = invoiceLink(facts.hosted_invoice_url);
   return {
     subject: `${subject}: ${name}`,
-    text: [sentence, rows.map(([label, value]) => `${label}: ${value}`).join("\n"), link && `Invoice: ${link}`]
+    text: [
+      sentence,
+      rows.map(([label, value]) => `${label}: ${value}`).join("\n"),
+      link && `Invoice: ${link}`,
+    ]
       .filter(Boolean)
       .join("\n\n"),
     html: htmlPage({
@@ -99,7 +110,11 @@ const LABELS: [fact: string, label: string, format: Format][] = [
   ["number", "Invoice number", text],
   ["occurred_at", "Date", date],
   ["current_period_end", "Current period ends", date],
-  ["cancel_at_period_end", "Renews", (value) => (value === true ? "no, it ends with the current period" : null)],
+  [
+    "cancel_at_period_end",
+    "Renews",
+    (value) => (value === true ? "no, it ends with the current period" : null),
+  ],
   ["next_payment_attempt_at", "Next attempt", date],
 ];
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { Rpc } from "../_shared/database.ts";
 import { oneLine } from "../_shared/alert_message.ts";
+import type { Rpc } from "../_shared/database.ts";
 
 /** A message that was claimed: this attempt is its claimer's until the lease ends. Its `config` holds secrets. */
 export const Notification = z.object({

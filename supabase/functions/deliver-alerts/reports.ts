@@ -57,7 +57,8 @@ export function createReports(outbox: Outbox, clock: Clock, onReported: () => vo
       giveUpAt = until;
       full.abort();
       await telling;
-      if (waiting.length > 0) log("error", "Messages were sent that will be sent again", { count: waiting.length });
+      if (waiting.length > 0)
+        log("error", "Messages were sent that will be sent again", { count: waiting.length });
     },
   };
 }

@@ -12,7 +12,11 @@ const STOP_MS = 250;
 /** A mail to one address. */
 export type SendMail = (mail: Mail, notification: Notification, signal: AbortSignal) => Promise<Outcome>;
 /** An alert to one channel. */
-export type SendAlert = (message: AlertMessage, notification: Notification, signal: AbortSignal) => Promise<Outcome>;
+export type SendAlert = (
+  message: AlertMessage,
+  notification: Notification,
+  signal: AbortSignal,
+) => Promise<Outcome>;
 
 export interface Channels {
   email: SendMail;
@@ -30,7 +34,11 @@ export interface SendDeps {
 }
 
 /** Sends a message by its channel and says what became of it: also when that throws, or does not come back. */
-export function createSend({ channels, siteUrl, clock }: SendDeps): (notification: Notification) => Promise<Outcome> {
+export function createSend({
+  channels,
+  siteUrl,
+  clock,
+}: SendDeps): (notification: Notification) => Promise<Outcome> {
   const byChannel = async (notification: Notification, signal: AbortSignal): Promise<Outcome> => {
     const { kind, channel_type, payload } = notification;
     if (kind !== "alert") {

@@ -44,7 +44,14 @@ export function emailChannel(settings: EmailSettings | null, deps: EmailDeps): S
       });
     }
     const { subject, text, html } = mail;
-    const body = { from, to: [recipient], subject, text, html, ...(replyTo !== null && { reply_to: replyTo }) };
+    const body = {
+      from,
+      to: [recipient],
+      subject,
+      text,
+      html,
+      ...(replyTo !== null && { reply_to: replyTo }),
+    };
     const headers = { authorization: `Bearer ${via.apiKey}`, "idempotency-key": id };
     const message = { url: via.apiUrl, body: JSON.stringify(body), headers };
     return await postJson(deps, message, signal, ({ status }) => ({
@@ -86,7 +93,12 @@ function smtpFailure(error: unknown): Outcome {
 
 /** Mails by the server of a URL, such as `smtps://user:password@mail.example.com` (`?pool=true&maxConnections=3` if it minds). */
 export function smtpServer(url: string): EmailDeps["smtp"] {
-  const timeouts = { connectionTimeout: 8_000, greetingTimeout: 8_000, socketTimeout: 9_000, dnsTimeout: 5_000 };
+  const timeouts = {
+    connectionTimeout: 8_000,
+    greetingTimeout: 8_000,
+    socketTimeout: 9_000,
+    dnsTimeout: 5_000,
+  };
   const transport = nodemailer.createTransport({ url, ...timeouts });
   return (mail) => transport.sendMail({ ...mail, disableFileAccess: true, disableUrlAccess: true });
 }

@@ -15,7 +15,8 @@ const Config = z.object({ url: z.string(), secrets: z.array(z.string()).min(1) }
 export function webhookChannel(deps: HttpDeps): SendAlert {
   return async (message, { id, config, created_at }, signal) => {
     const settings = Config.safeParse(config).data;
-    if (!settings) return failure("The channel has no URL, or no secret to sign with.", { is_permanent: true });
+    if (!settings)
+      return failure("The channel has no URL, or no secret to sign with.", { is_permanent: true });
     const { url, secrets } = settings;
     const body = JSON.stringify(webhookBody(message, created_at));
     const now = deps.now();
