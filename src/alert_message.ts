@@ -61,7 +61,9 @@ export const escapeHtml = (text: string): string =>
 
 /** Such as `[CRITICAL] Payment failed: Acme`, on one line. */
 export function subjectOf({ event, alert }: AlertMessage): string {
-  const head = { opened: alert.severity, acknowledged: "acknowledged", resolved: "resolved", test: "test" }[event];
+  const head = { opened: alert.severity, acknowledged: "acknowledged", resolved: "resolved", test: "test" }[
+    event
+  ];
   const of = alert.tenant_name === null ? "" : `: ${alert.tenant_name}`;
   return oneLine(`[${head.toUpperCase()}] ${alert.title}${of}`, 200);
 }
@@ -188,7 +190,10 @@ export function slackBlocks(message: AlertMessage, channel?: string): SlackMessa
     unfurl_links: false,
     blocks: [
       { type: "header", text: { type: "plain_text", text: truncate(`${icon} ${subject}`, 150) } },
-      { type: "section", text: { type: "mrkdwn", text: slackText(alert.message || alert.title || "-", 3000) } },
+      {
+        type: "section",
+        text: { type: "mrkdwn", text: slackText(alert.message || alert.title || "-", 3000) },
+      },
       {
         type: "section",
         fields: facts.map(([name, value]) => ({

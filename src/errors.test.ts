@@ -17,9 +17,12 @@ const error = (fields: Partial<PostgrestError>) =>
 test.each([
   [400, "PT400", "invalid_amount", InvalidRequestError],
   [401, "42501", "", PermissionError],
+  [400, "23514", "", InvalidRequestError],
   [403, "PT403", "permission_denied", PermissionError],
+  [403, "42501", "", PermissionError],
   [404, "PT404", "metric_not_found", NotFoundError],
   [409, "PT409", "idempotency_key_reused", ConflictError],
+  [409, "23503", "", ConflictError],
   [418, "XX000", "", MeterbaseError],
   [429, "PT429", "quota_exceeded", QuotaExceededError],
   [503, "57P03", "", UnavailableError],

@@ -2720,6 +2720,20 @@ begin
 end
 $$;
 
+-- Name: cleanup_old_alerts(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.cleanup_old_alerts() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  delete from public.alert_notifications n
+  where n.status = 'sent' and n.sent_at < now() - interval '30 days'
+    or n.status = 'dead' and n.created_at < now() - interval '90 days';
+  delete from public.alerts a where a.cleared_at < now() - interval '1 year';
+end
+$$;
+
 -- Name: cleanup_old_audit_events(interval); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.cleanup_old_audit_events(p_keep interval DEFAULT '2 years'::interval) RETURNS integer
@@ -2760,22 +2774,6 @@ begin
     execute format('drop table private.%I', v_name);
   end loop;
   return cardinality(v_names);
-end
-$$;
-
--- Name: cleanup_old_notifications(interval); Type: FUNCTION; Schema: private; Owner: -
-
-CREATE FUNCTION private.cleanup_old_notifications(p_keep interval DEFAULT '30 days'::interval) RETURNS integer
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-declare
-  v_deleted int;
-begin
-  delete from public.alert_notifications n
-  where n.status = 'sent' and n.sent_at < now() - p_keep or n.status = 'dead' and n.created_at < now() - 3 * p_keep;
-  get diagnostics v_deleted = row_count;
-  return v_deleted;
 end
 $$;
 
@@ -6832,6 +6830,7 @@ declare
   v_count bigint;
   v_total bigint;
   v_data jsonb;
+  v_components jsonb := private.platform_components();
 begin
   for v_rule in select s.* from private.rule_steps s where s.owner_id is null and not s.is_of_tenants loop
     v_since := p_at - v_rule."window";
@@ -6839,7 +6838,7 @@ begin
     case v_rule.type
       when 'system_error' then
         select count(*), jsonb_object_agg(c.key, c.value) into v_count, v_data
-        from jsonb_each(private.platform_components()) c
+        from jsonb_each(v_components) c
         where c.value ->> 'status' = 'unhealthy' and c.key <> 'alerts';
         if v_count > v_rule.threshold then
           return next private.observe(
@@ -6986,7 +6985,7 @@ begin
         end if;
 
       when 'database_connections' then
-        v_data := private.platform_components() -> 'database';
+        v_data := v_components -> 'database';
         v_count := (v_data ->> 'connections')::bigint;
         v_total := (v_data ->> 'max_connections')::bigint;
         if 100.0 * v_count > v_total * v_rule.threshold or v_count >= v_total then
@@ -6997,7 +6996,7 @@ begin
         end if;
 
       when 'schedule_failed' then
-        v_data := private.platform_components() -> 'schedules';
+        v_data := v_components -> 'schedules';
         if jsonb_array_length(v_data -> 'failed') + jsonb_array_length(v_data -> 'late') > v_rule.threshold then
           return next private.observe(
             v_rule, null, null, 'Schedules Fail',
@@ -7330,29 +7329,39 @@ CREATE FUNCTION private.open_alerts(p_seen private.observation[], p_at timestamp
     SET search_path TO ''
     AS $$
 declare
+  v_new private.observation[];
   v_ids uuid[];
 begin
-  with opened as (
-    insert into public.alerts (
-      tenant_id, rule_id, type, severity, title, message, data, action_required, dedup_key, opened_at, last_occurred_at
-    )
-    select s.owner_id, s.rule_id, s.type, s.severity, s.title, s.message, s.data, s.action_required, s.dedup_key,
-      p_at + s.clock_offset, p_at + s.clock_offset
-    from unnest(p_seen) s
+  v_new := array(
+    select s from unnest(p_seen) s
     where not exists (
       select from public.alerts a
       where a.dedup_key = s.dedup_key
         and (s.is_once or a.cleared_at is null or a.cleared_at > p_at + s.clock_offset - s.cooldown)
     )
+  );
+  if cardinality(v_new) = 0 then
+    return array[]::uuid[];
+  end if;
+  perform from public.tenants t where t.id in (select s.owner_id from unnest(v_new) s) order by t.id for key share;
+  with rules as materialized (
+    select r.id from public.alert_rules r where r.id in (select s.rule_id from unnest(v_new) s) order by r.id for key share
+  ),
+  opened as (
+    insert into public.alerts (
+      tenant_id, rule_id, type, severity, title, message, data, action_required, dedup_key, opened_at, last_occurred_at
+    )
+    select s.owner_id, s.rule_id, s.type, s.severity, s.title, s.message, s.data, s.action_required, s.dedup_key,
+      p_at + s.clock_offset, p_at + s.clock_offset
+    from unnest(v_new) s
+    join rules r on r.id = s.rule_id
     order by s.dedup_key
     on conflict do nothing
     returning id
   )
   select array_agg(o.id) into v_ids from opened o;
-  if v_ids is not null then
-    perform private.tell_alerts(v_ids, 'opened');
-  end if;
-  return coalesce(v_ids, '{}');
+  perform private.tell_alerts(v_ids, 'opened');
+  return coalesce(v_ids, array[]::uuid[]);
 end
 $$;
 
@@ -13644,14 +13653,14 @@ GRANT ALL ON FUNCTION private.check_tenant_quota(p_tenant_id uuid, p_metric text
 REVOKE ALL ON FUNCTION private.claim_alert_notifications(p_max_rows integer, p_lease_seconds integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.claim_alert_notifications(p_max_rows integer, p_lease_seconds integer) TO service_role;
 
+-- Name: FUNCTION cleanup_old_alerts(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.cleanup_old_alerts() FROM PUBLIC;
+
 -- Name: FUNCTION cleanup_old_audit_events(p_keep interval); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.cleanup_old_audit_events(p_keep interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION private.cleanup_old_audit_events(p_keep interval) TO service_role;
-
--- Name: FUNCTION cleanup_old_notifications(p_keep interval); Type: ACL; Schema: private; Owner: -
-
-REVOKE ALL ON FUNCTION private.cleanup_old_notifications(p_keep interval) FROM PUBLIC;
 
 -- Name: FUNCTION cleanup_old_realtime_events(p_keep interval); Type: ACL; Schema: private; Owner: -
 

@@ -281,6 +281,7 @@ declare
   v_count bigint;
   v_total bigint;
   v_data jsonb;
+  v_components jsonb := private.platform_components();
 begin
   for v_rule in select s.* from private.rule_steps s where s.owner_id is null and not s.is_of_tenants loop
     v_since := p_at - v_rule."window";
@@ -288,7 +289,7 @@ begin
     case v_rule.type
       when 'system_error' then
         select count(*), jsonb_object_agg(c.key, c.value) into v_count, v_data
-        from jsonb_each(private.platform_components()) c
+        from jsonb_each(v_components) c
         where c.value ->> 'status' = 'unhealthy' and c.key <> 'alerts';
         if v_count > v_rule.threshold then
           return next private.observe(
@@ -435,7 +436,7 @@ begin
         end if;
 
       when 'database_connections' then
-        v_data := private.platform_components() -> 'database';
+        v_data := v_components -> 'database';
         v_count := (v_data ->> 'connections')::bigint;
         v_total := (v_data ->> 'max_connections')::bigint;
         if 100.0 * v_count > v_total * v_rule.threshold or v_count >= v_total then
@@ -446,7 +447,7 @@ begin
         end if;
 
       when 'schedule_failed' then
-        v_data := private.platform_components() -> 'schedules';
+        v_data := v_components -> 'schedules';
         if jsonb_array_length(v_data -> 'failed') + jsonb_array_length(v_data -> 'late') > v_rule.threshold then
           return next private.observe(
             v_rule, null, null, 'Schedules Fail',
@@ -463,33 +464,44 @@ revoke all on function private.observe_platform(timestamptz) from public, anon, 
 
 -- From what is seen to alerts ----------------------------------------------------------------------------------------
 
--- Opens the alerts of what is seen for the first time, tells them, and returns their ids.
+-- Opens the alerts of what is seen for the first time, tells them, and returns their ids. Holds their tenants and rules
+-- first: one that is being deleted opens none, and does not end the call either.
 create function private.open_alerts(p_seen private.observation[], p_at timestamptz) returns uuid[]
 language plpgsql volatile security definer set search_path = '' as $$
 declare
+  v_new private.observation[];
   v_ids uuid[];
 begin
-  with opened as (
-    insert into public.alerts (
-      tenant_id, rule_id, type, severity, title, message, data, action_required, dedup_key, opened_at, last_occurred_at
-    )
-    select s.owner_id, s.rule_id, s.type, s.severity, s.title, s.message, s.data, s.action_required, s.dedup_key,
-      p_at + s.clock_offset, p_at + s.clock_offset
-    from unnest(p_seen) s
+  v_new := array(
+    select s from unnest(p_seen) s
     where not exists (
       select from public.alerts a
       where a.dedup_key = s.dedup_key
         and (s.is_once or a.cleared_at is null or a.cleared_at > p_at + s.clock_offset - s.cooldown)
     )
+  );
+  if cardinality(v_new) = 0 then
+    return array[]::uuid[];
+  end if;
+  perform from public.tenants t where t.id in (select s.owner_id from unnest(v_new) s) order by t.id for key share;
+  with rules as materialized (
+    select r.id from public.alert_rules r where r.id in (select s.rule_id from unnest(v_new) s) order by r.id for key share
+  ),
+  opened as (
+    insert into public.alerts (
+      tenant_id, rule_id, type, severity, title, message, data, action_required, dedup_key, opened_at, last_occurred_at
+    )
+    select s.owner_id, s.rule_id, s.type, s.severity, s.title, s.message, s.data, s.action_required, s.dedup_key,
+      p_at + s.clock_offset, p_at + s.clock_offset
+    from unnest(v_new) s
+    join rules r on r.id = s.rule_id
     order by s.dedup_key
     on conflict do nothing
     returning id
   )
   select array_agg(o.id) into v_ids from opened o;
-  if v_ids is not null then
-    perform private.tell_alerts(v_ids, 'opened');
-  end if;
-  return coalesce(v_ids, '{}');
+  perform private.tell_alerts(v_ids, 'opened');
+  return coalesce(v_ids, array[]::uuid[]);
 end
 $$;
 revoke all on function private.open_alerts(private.observation[], timestamptz) from public, anon, authenticated, service_role;

@@ -314,16 +314,14 @@ comment on function public.replay_alert_notification(uuid) is
 revoke all on function public.replay_alert_notification(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.replay_alert_notification(uuid) to authenticated, service_role;
 
--- Forgets what was sent long ago; the dead stay three times as long.
-create function private.cleanup_old_notifications(p_keep interval default '30 days') returns int
+-- Forgets what was sent 30 days ago, what is dead for 90, and alerts a year after their episode.
+create function private.cleanup_old_alerts() returns void
 language plpgsql volatile security definer set search_path = '' as $$
-declare
-  v_deleted int;
 begin
   delete from public.alert_notifications n
-  where n.status = 'sent' and n.sent_at < now() - p_keep or n.status = 'dead' and n.created_at < now() - 3 * p_keep;
-  get diagnostics v_deleted = row_count;
-  return v_deleted;
+  where n.status = 'sent' and n.sent_at < now() - interval '30 days'
+    or n.status = 'dead' and n.created_at < now() - interval '90 days';
+  delete from public.alerts a where a.cleared_at < now() - interval '1 year';
 end
 $$;
-revoke all on function private.cleanup_old_notifications(interval) from public, anon, authenticated, service_role;
+revoke all on function private.cleanup_old_alerts() from public, anon, authenticated, service_role;

@@ -80,4 +80,4 @@ select cron.schedule('meterbase_evaluate_alerts', '* * * * *', 'select private.e
 select cron.schedule('meterbase_resolve_stale_alerts', '30 * * * *', 'select private.auto_resolve_stale_alerts()');
 select cron.schedule('meterbase_deliver_alerts', private.every_seconds(30), 'select private.call_function(''/deliver-alerts'')');
 select cron.schedule('meterbase_sample_health', private.every_seconds(30), 'select private.sample_health()');
-select cron.schedule('meterbase_cleanup_notifications', '55 3 * * *', 'select private.cleanup_old_notifications()');
+select cron.schedule('meterbase_cleanup_alerts', '55 3 * * *', 'select private.cleanup_old_alerts()');
