@@ -4476,9 +4476,15 @@ begin
     cross join lateral (
       select private.median(s.samples) as expected, greatest(private.median(s.samples), l.least_usual) as floor
     ) b
+    cross join lateral (
+      select case o.metric when 'cost_usd' then (r.counts).events else least((r.counts).events, o.observed) end * b.floor / o.observed as events
+      from private.usage_rollups r
+      where r.tenant_id = o.tenant_id and r.period_type = 'hourly' and r.period_start = o.hour
+    ) n
     where (p_tenant_ids is null or o.tenant_id = any (p_tenant_ids))
       and o.hour > p_at + t.clock_offset - interval '1 hour' * (p_hours + 1) and o.hour <= p_at + t.clock_offset
       and o.observed >= p_threshold * l.least_usual and cardinality(s.samples) >= 3 and o.observed >= p_threshold * b.floor
+      and o.observed >= b.floor * (1 + 4 * sqrt(2 / n.events))
       and o.observed > b.expected + 3 * 1.4826 * private.median(array(select abs(v - b.expected) from unnest(s.samples) v))
     order by 6 desc, 1, 2, 3;
 end

@@ -16,8 +16,9 @@
 --   alerts (15 %)    100, less 50 for each unresolved critical alert, 25 for a high one, 10 for another
 -- none of them below 0. Grade A from 90, B from 80, C from 70, D from 60, else F.
 --
--- Anomalies. An hour of a tenant's metric is unusual when it is at least `threshold` times what is usual then, and further
--- from that than three scaled median deviations. Usual is the median of the same hour of the last four weeks, or, while
+-- Anomalies. An hour of a tenant's metric is unusual when it is at least `threshold` times what is usual then, further
+-- from that than three scaled median deviations, and than chance explains: four times sqrt(2/n) above it, n being how many
+-- events are usual (the deviation of a sum of n amounts that spread as an exponential distribution does). Usual is the median of the same hour of the last four weeks, or, while
 -- fewer than three of them are known, of the last seven days; where three of those are not known either, nothing is
 -- unusual. An hour without usage counts as 0 once the tenant had any. What is usual counts as at least 10, 1,000 tokens or
 -- $0.10, so that small numbers are no news.
@@ -364,9 +365,15 @@ begin
     cross join lateral (
       select private.median(s.samples) as expected, greatest(private.median(s.samples), l.least_usual) as floor
     ) b
+    cross join lateral (
+      select case o.metric when 'cost_usd' then (r.counts).events else least((r.counts).events, o.observed) end * b.floor / o.observed as events
+      from private.usage_rollups r
+      where r.tenant_id = o.tenant_id and r.period_type = 'hourly' and r.period_start = o.hour
+    ) n
     where (p_tenant_ids is null or o.tenant_id = any (p_tenant_ids))
       and o.hour > p_at + t.clock_offset - interval '1 hour' * (p_hours + 1) and o.hour <= p_at + t.clock_offset
       and o.observed >= p_threshold * l.least_usual and cardinality(s.samples) >= 3 and o.observed >= p_threshold * b.floor
+      and o.observed >= b.floor * (1 + 4 * sqrt(2 / n.events))
       and o.observed > b.expected + 3 * 1.4826 * private.median(array(select abs(v - b.expected) from unnest(s.samples) v))
     order by 6 desc, 1, 2, 3;
 end
