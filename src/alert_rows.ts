@@ -81,7 +81,17 @@ export const AlertRule = z.object({
 export type AlertRule = z.infer<typeof AlertRule>;
 
 /** What a rule is made of; see `AlertRule`. The `cooldown` is ISO 8601 (`PT5M`) or as Postgres writes it (`5 minutes`). */
-export const NewAlertRule = z.strictObject(ruleFields).partial().required({ name: true, type: true });
+export const NewAlertRule = z.strictObject({
+  name: ruleFields.name,
+  type: ruleFields.type,
+  metric: ruleFields.metric.exactOptional(),
+  threshold: ruleFields.threshold.exactOptional(),
+  window_minutes: ruleFields.window_minutes.exactOptional(),
+  severity: ruleFields.severity.exactOptional(),
+  enabled: ruleFields.enabled.exactOptional(),
+  cooldown: ruleFields.cooldown.exactOptional(),
+  channel_ids: ruleFields.channel_ids.exactOptional(),
+});
 export type NewAlertRule = z.infer<typeof NewAlertRule>;
 
 /** What is to change of a rule; its type stays. */
@@ -122,9 +132,9 @@ export const AlertChannel = z.discriminatedUnion("type", [
 ]);
 export type AlertChannel = z.infer<typeof AlertChannel>;
 
-const channelInput = { name: z.string(), enabled: z.boolean().optional() };
+const channelInput = { name: z.string(), enabled: z.boolean().exactOptional() };
 const EmailConfig = z.strictObject({ recipients: z.array(z.email()).min(1) });
-const SlackConfig = z.strictObject({ webhook_url: z.url(), channel: z.string().optional() });
+const SlackConfig = z.strictObject({ webhook_url: z.url(), channel: z.string().exactOptional() });
 const WebhookConfig = z.strictObject({ url: z.url() });
 const PagerDutyConfig = z.strictObject({ routing_key: z.string().min(1) });
 const ConsoleConfig = z.strictObject({});
@@ -135,7 +145,7 @@ export const NewAlertChannel = z.discriminatedUnion("type", [
   z.strictObject({ ...channelInput, type: z.literal("slack"), config: SlackConfig }),
   z.strictObject({ ...channelInput, type: z.literal("webhook"), config: WebhookConfig }),
   z.strictObject({ ...channelInput, type: z.literal("pagerduty"), config: PagerDutyConfig }),
-  z.strictObject({ ...channelInput, type: z.literal("console"), config: ConsoleConfig.optional() }),
+  z.strictObject({ ...channelInput, type: z.literal("console"), config: ConsoleConfig.exactOptional() }),
 ]);
 export type NewAlertChannel = z.infer<typeof NewAlertChannel>;
 

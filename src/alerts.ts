@@ -14,6 +14,7 @@ import {
 } from "./alert_rows.ts";
 import { after, ofTenant, only } from "./alert_table.ts";
 import { type Client, call, callOne } from "./client.ts";
+import type { Database } from "./database.types.ts";
 import { type ListOptions, list } from "./rows.ts";
 import { iso, type Time } from "./time.ts";
 
@@ -43,6 +44,8 @@ export interface NotificationQuery {
 /** What an evaluation of all rules did: how many alerts it opened, and how many it resolved. */
 export const AlertEvaluation = z.object({ opened: z.int(), resolved: z.int() });
 export type AlertEvaluation = z.infer<typeof AlertEvaluation>;
+
+type ChannelRow = Database["public"]["Tables"]["alert_channels"]["Insert"];
 
 /** The answer of what changes one thing: whether it did, or it was so already. */
 const HasChanged = z.int().transform((count) => count > 0);
@@ -125,7 +128,7 @@ export class Alerts {
    * @throws {PermissionError} `42501`.
    */
   createChannel(tenantId: string | null, channel: NewAlertChannel): Promise<AlertChannel> {
-    const row = { config: {}, ...channel, tenant_id: tenantId };
+    const row: ChannelRow = { config: {}, ...channel, tenant_id: tenantId };
     const channels = this.#client.from("alert_channels").insert(row).select();
     return only(channels, AlertChannel, "alert_channel_not_found");
   }

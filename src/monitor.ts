@@ -9,6 +9,7 @@ import type {
   UsageAnomaly,
 } from "./health.ts";
 import type { Time } from "./time.ts";
+import { limited, pause } from "./timers.ts";
 import { TtlCache } from "./ttl_cache.ts";
 import type { UsageReport } from "./usage_report.ts";
 
@@ -175,12 +176,13 @@ export class BillingMonitor {
 
   async #look(stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
-      const signal = AbortSignal.any([stop, AbortSignal.timeout(this.#options.timeoutMs)]);
-      const looks = [this.#lookAtHealth(stop, signal), this.#lookAtAlerts(stop, signal)];
+      const limit = limited(stop, this.#options.timeoutMs);
+      const looks = [this.#lookAtHealth(stop, limit.signal), this.#lookAtAlerts(stop, limit.signal)];
       for (const look of await Promise.allSettled(looks)) {
         // What was given up because the watch was stopped is nobody's concern.
         if (look.status === "rejected" && !stop.aborted) this.#tell(look.reason);
       }
+      limit.end();
       await pause(this.#options.healthIntervalMs, this.#options.keepAlive, stop);
     }
   }
@@ -230,19 +232,4 @@ function countOf(alerts: Alert[]): AlertCounts {
     counts[severity] += 1;
   }
   return counts;
-}
-
-/** Resolves after a while, or as soon as the signal says so. */
-function pause(ms: number, keepAlive: boolean, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    if (!keepAlive) (timer as { unref?: () => void }).unref?.();
-    signal.addEventListener("abort", end);
-  });
 }

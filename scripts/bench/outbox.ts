@@ -59,9 +59,9 @@ export async function benchOutbox({ outbox, little, much, messages }: OutboxOpti
         prepare: async () => {
           await expectDrained(outbox);
           await outbox.reset();
+          await sql`checkpoint`; // so that it is not written while the next is measured
           await enqueue(outbox);
           await sql`vacuum analyze`;
-          await sql`checkpoint`; // so that it is not written while the next is measured
         },
         run: () => outbox.drain(messages, workers),
       }),

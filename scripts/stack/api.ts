@@ -49,7 +49,24 @@ export function createApi(options: { databaseUrl: string; siteUrl: string; smtpP
     },
     options: { server: { admin: false }, drivers: { email } },
   });
-  return { fetch: (request) => app.fetch(request), stop: () => connection.close() };
+  return {
+    fetch: async (request) => asPostgrest(await app.fetch(request)),
+    stop: () => connection.close(),
+  };
+}
+
+/** What a check refuses is a 400 with its SQLSTATE at PostgREST; here it would be a 500 with a code of no meaning. */
+async function asPostgrest(response: Response): Promise<Response> {
+  if (response.status !== 500) return response;
+  const body = (await response
+    .clone()
+    .json()
+    .catch(() => null)) as { code?: string; message?: string } | null;
+  if (body?.code !== "SUP" || !body.message?.includes("violates check constraint")) return response;
+  const message = body.message.replace(/^PostgresError: /, "");
+  const headers = new Headers(response.headers);
+  headers.delete("content-length");
+  return Response.json({ ...body, code: "23514", message }, { status: 400, headers });
 }
 
 /** Creates what the Auth service keeps in the database: the `auth` schema. */

@@ -146,7 +146,10 @@ function gatewayRoutes(api: (request: Request) => Promise<Response>, functionsUr
   const app = new Hono();
   app.all(`${prefix}/*`, (c) => {
     const { pathname, search } = new URL(c.req.url);
-    return proxy(functionsUrl + pathname.slice(prefix.length) + search, c.req);
+    // Whatever is under way when a function is started anew, or everything stops, ends without an answer.
+    return proxy(functionsUrl + pathname.slice(prefix.length) + search, c.req).catch(() =>
+      c.json({ error: { code: "function_interrupted", message: "The function gave no answer." } }, 502),
+    );
   });
   app.use("*", cors());
   app.all("/rest/v1/*", (c) => api(c.req.raw));

@@ -99,7 +99,7 @@ async function cell(subject: Subject, { client, role, id }: Actor): Promise<stri
   if (seen) letters += seen < subject.total ? "o" : "s";
   if (seen === null) {
     for (const column of columns)
-      if ((await touched(table().select(column).limit(1))) !== null) letters = "c";
+      if (await touched(table().select(column).limit(1))) letters = "c";
   }
 
   const rows = [sample, ...("user_id" in sample && id ? [{ ...sample, user_id: id }] : [])];
@@ -188,6 +188,11 @@ async function signEverybodyUp(): Promise<string> {
   await subscribe(tenantId);
   await sql`select grant_credits(${tenantId}, 1, 'Sorry.')`;
   await sql`insert into public.checkout_sessions (tenant_id, price_id) values (${tenantId}, 'startup_monthly')`;
+  await sql`insert into public.alert_channels (tenant_id, type, name) values (${tenantId}, 'console', 'Console')`;
+  await sql`
+    insert into public.alert_rules (tenant_id, name, type) values (${tenantId}, 'Quota', 'usage_threshold')`;
+  await sql`select set_custom_quota(${tenantId}, 'tokens', 10)`;
+  await sql`select consume_quota(${tenantId}, 'tokens', 8)`;
   await sql`
     select resolve_audit_event(event_id) from public.audit_events where tenant_id = ${tenantId} limit 1`;
   return tenantId;

@@ -8,6 +8,7 @@ import {
   type Meterbase,
   type MeterbaseError,
   type NewAlertChannel,
+  type NewAlertRule,
 } from "../../src/index.ts";
 import { anon, createTenant, type Person, service, signUp, type Tenant } from "../helpers/people.ts";
 import { until } from "../helpers/until.ts";
@@ -138,22 +139,30 @@ test("a rule that makes no sense is refused with a reason", async () => {
   const { alerts } = of(owner);
   const theirs = await of(stranger).alerts.createChannel(elsewhere.id, { type: "console", name: "Log" });
   const rule = { type: "cost_spike", name: "Cost" } as const;
+  for (const [input, message] of [
+    [{ ...rule, name: "" }, "alert_rules_name_length"],
+    [{ ...rule, threshold: -1 }, "alert_rules_threshold_not_negative"],
+    [{ ...rule, window_minutes: 0 }, "alert_rules_window_minutes_range"],
+    [{ ...rule, cooldown: "40 days" }, "alert_rules_cooldown_range"],
+  ] as const) {
+    // What status a broken check has is PostgREST's to say, which does not run here.
+    await expect(alerts.createRule(tenant.id, input), message).rejects.toMatchObject({
+      message: expect.stringContaining(message),
+    });
+  }
   for (const [input, name, code] of [
-    [{ ...rule, name: "" }, "InvalidRequestError", "23514"],
-    [{ ...rule, threshold: -1 }, "InvalidRequestError", "23514"],
-    [{ ...rule, window_minutes: 0 }, "InvalidRequestError", "23514"],
     [{ ...rule, metric: "none_such" }, "ConflictError", "23503"],
     [{ ...rule, type: "system_error" as const }, "InvalidRequestError", "invalid_alert_rule"],
     [{ ...rule, channel_ids: [theirs.id] }, "InvalidRequestError", "invalid_alert_rule"],
   ] as const) {
-    await expect(
-      alerts.createRule(tenant.id, { ...input } as never),
-      JSON.stringify(input),
-    ).rejects.toMatchObject(refusal(name, code));
+    const refused = alerts.createRule(tenant.id, { ...rule, ...input } as NewAlertRule);
+    await expect(refused, code).rejects.toMatchObject(refusal(name, code));
   }
   await expect(operator.alerts.createRule(randomUUID(), rule)).rejects.toMatchObject({ status: 409 });
   const made = await alerts.createRule(tenant.id, rule);
-  await expect(alerts.updateRule(made.id, { name: "" })).rejects.toMatchObject({ code: "23514" });
+  await expect(alerts.updateRule(made.id, { name: "" })).rejects.toMatchObject({
+    message: expect.stringContaining("name_length"),
+  });
   const change = { tenant_id: elsewhere.id } as never;
   await expect(alerts.updateRule(made.id, change)).rejects.toMatchObject(DENIED);
   expect(await alerts.listRules(tenant.id)).toEqual([made]);
@@ -247,8 +256,8 @@ test("only who may change a tenant's alerts changes its channels", async () => {
   await expect(of(viewer).alerts.rotateChannelSecret(channel.id)).rejects.toMatchObject({
     code: "permission_denied",
   });
-  for (const refused of [of(stranger).alerts.testChannel, of(stranger).alerts.rotateChannelSecret]) {
-    await expect(refused.call(of(stranger).alerts, channel.id)).rejects.toMatchObject(
+  for (const act of ["testChannel", "rotateChannelSecret"] as const) {
+    await expect(of(stranger).alerts[act](channel.id)).rejects.toMatchObject(
       refusal("NotFoundError", "alert_channel_not_found"),
     );
   }
@@ -422,7 +431,7 @@ test("health, dashboard, score, report and anomalies are read by who may", async
   const monitor = new BillingMonitor(operator);
   const health = await monitor.getBillingHealth();
   expect(health.components.alerts.open).toBeGreaterThan(0);
-  expect(health.components.database.status).toBe("healthy");
+  expect(health.components.database.connections).toBeGreaterThan(0);
   expect(await monitor.getBillingHealth()).toBe(health);
 
   const mine = new BillingMonitor(of(viewer));
@@ -436,7 +445,11 @@ test("health, dashboard, score, report and anomalies are read by who may", async
   expect(seen).not.toHaveProperty("health");
   await expect(mine.getHealthScore(tenant.id)).rejects.toMatchObject({ code: "permission_denied" });
   const score = await of(owner).health.healthScore(tenant.id);
-  expect(score).toMatchObject({ grade: "A", components: { quota: { score: 60 }, alerts: { score: 90, other: 1 } } });
+  expect(score).toMatchObject({
+    score: 89,
+    grade: "B",
+    components: { quota: { score: 60 }, alerts: { score: 90, other: 1 } },
+  });
   expect(await of(owner).health.dashboardMetrics(tenant.id)).toMatchObject({
     health: score,
     subscription: { plan_id: "trial", status: "none" },
@@ -447,7 +460,7 @@ test("health, dashboard, score, report and anomalies are read by who may", async
   const report = await mine.generateUsageReport(tenant.id, from, to);
   expect(report).toMatchObject({
     tenant_id: tenant.id,
-    totals: { events: 1, tokens: 150, cost_usd: 0.5, errors: 0 },
+    totals: { tokens: 150, cost_usd: 0.5, errors: 0 },
     cost: { total_usd: 0.5, previous_usd: 0, trend_percent: null },
     compliance: { quota_denials: 0, overages: [], failed_payments: 0 },
   });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createIdentify } from "./caller.ts";
 import type { DataApi } from "./database.ts";
 import { ApiError } from "./http.ts";
+import { noWrites } from "./testing.ts";
 
 const SECRET = ["sk_live_", "hVpBPk6uY7rqgbQB5c0DJGMbuYAUo30p8JeS"].join("");
 const KEY = { api_key_id: "key-1", tenant_id: "tenant-1", role: "editor" };
@@ -15,6 +16,7 @@ function project({ known = [KEY] as unknown[], canSign = true } = {}) {
     connectAs: (token): DataApi => ({
       rpc: async () => void tokens.push(await token()),
       rows: async () => void tokens.push(await token()),
+      ...noWrites,
     }),
     serviceRpc: (name, args) => {
       asked.push([name, args]);

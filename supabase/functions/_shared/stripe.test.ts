@@ -45,6 +45,37 @@ Deno.test("a request that fails is made again, twice, with one key", async () =>
   assert.deepEqual([keys.length, new Set(keys).size], [3, 1]);
 });
 
+for (const [what, answers, reports] of [
+  ["an answer", [200], [[true]]],
+  ["a refusal", [402], [[true]]],
+  ["a failure, and its retry", [500, 200], [[false, "Stripe answered 500."], [true]]],
+  ["a limit, and its retry", [429, 200], [[false, "Stripe answered 429."], [true]]],
+  [
+    "a network without Stripe",
+    [new TypeError("connect 10.0.0.1"), 200],
+    [[false, "Stripe cannot be reached (TypeError)."], [true]],
+  ],
+] as [string, (number | Error)[], unknown[]][]) {
+  Deno.test(`${what} is reported`, async () => {
+    const reported: unknown[] = [];
+    const stripe = connectStripe(
+      { secretKey: KEY, api: API },
+      () => {
+        const answer = answers.shift() ?? assert.fail("too often");
+        if (answer instanceof Error) return Promise.reject(answer);
+        const error = { type: "card_error", message: "No." };
+        const headers = answer === 429 ? { "stripe-should-retry": "true" } : {};
+        return Promise.resolve(
+          Response.json(answer === 200 ? { id: "cus_1" } : { error }, { status: answer, headers }),
+        );
+      },
+      (...report) => reported.push(report),
+    );
+    await stripe.customers.retrieve("cus_1").catch(() => {});
+    assert.deepEqual(reported, reports);
+  });
+}
+
 Deno.test("a payment that is declined is a 402 in Stripe's words, and nothing to log", async () => {
   const { lines, ...error } = await failure(402, {
     type: "card_error",

@@ -2,19 +2,40 @@ import Stripe from "stripe";
 import type { StripeSettings } from "./env.ts";
 import { ApiError, log } from "./http.ts";
 
+/** Told what became of each request to Stripe, retries included; without `error` where it was answered. */
+export type ReportCall = (ok: boolean, error?: string) => void;
+
 /** A client of Stripe; the API version is the library's own. */
 export function connectStripe(
   { secretKey, api }: Pick<StripeSettings, "secretKey" | "api">,
   fetchFn?: typeof fetch,
+  report?: ReportCall,
 ): Stripe {
   return new Stripe(secretKey, {
     ...api,
-    httpClient: Stripe.createFetchHttpClient(fetchFn),
+    httpClient: Stripe.createFetchHttpClient(report ? reporting(fetchFn ?? fetch, report) : fetchFn),
     maxNetworkRetries: 2,
     timeout: 20_000,
     telemetry: false,
     appInfo: { name: "meterbase" },
   });
+}
+
+/** A Stripe that cannot be reached, is broken or has had enough of us failed; what it refuses, it answered. */
+function reporting(fetchFn: typeof fetch, report: ReportCall): typeof fetch {
+  return async (input, init) => {
+    let response: Response;
+    try {
+      response = await fetchFn(input, init);
+    } catch (error) {
+      report(false, `Stripe cannot be reached (${error instanceof Error ? error.name : typeof error}).`);
+      throw error;
+    }
+    const { status } = response;
+    if (status >= 500 || status === 429) report(false, `Stripe answered ${status}.`);
+    else report(true);
+    return response;
+  };
 }
 
 export const notConfigured = (what: string) =>

@@ -12,3 +12,10 @@ export async function logged<T>(
     for (const [i, level] of levels.entries()) console[level] = before[i] ?? console[level];
   }
 }
+
+/** Writes of a data API that is not to be written to. */
+export const noWrites = {
+  insert: () => Promise.reject(new Error("adds no row")),
+  update: () => Promise.reject(new Error("changes no row")),
+  remove: () => Promise.reject(new Error("deletes no row")),
+};

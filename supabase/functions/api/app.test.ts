@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Rpc } from "../_shared/database.ts";
 import { bearerToken, withErrors } from "../_shared/http.ts";
+import { noWrites } from "../_shared/testing.ts";
 import { createApi } from "./app.ts";
 
 const TENANT = "018f0000-0000-7000-8000-000000000001";
@@ -46,6 +47,7 @@ async function send(
       return {
         rpc,
         rows: () => assert.fail("reads no table"),
+        ...noWrites,
         tenantId: token === "api-key" ? OTHER : null,
       };
     },

@@ -4,6 +4,9 @@ import type { Caller, Identify } from "../_shared/caller.ts";
 import { ApiError, errorResponse, parse, readBody } from "../_shared/http.ts";
 import { rateLimited } from "../_shared/rate_limit.ts";
 import { resolveTenant } from "../_shared/tenant.ts";
+import { guardAdminArea } from "./admin.ts";
+import { alertSettingRoutes } from "./alert_settings.ts";
+import { alertRoutes } from "./alerts.ts";
 import { apiKeyRoutes } from "./api_keys.ts";
 import { auditRoutes } from "./audit_events.ts";
 import { memberRoutes } from "./members.ts";
@@ -38,6 +41,7 @@ const Answer = z.object({ token: z.string().min(1) });
 /** The REST surface under `/functions/v1/api`. */
 export function createApi(deps: ApiDeps): Hono {
   const app = new Hono().basePath("/api");
+  guardAdminArea(app, deps.identify);
   const paths = new Set<string>();
   const uuid = (c: Context, name: string) => parse(z.object({ [name]: z.uuid() }), c.req.param())[name] ?? "";
   const add = (
@@ -93,6 +97,8 @@ export function createApi(deps: ApiDeps): Hono {
   memberRoutes(addOfTenant);
   apiKeyRoutes(addOfTenant);
   auditRoutes(addOfTenant);
+  alertRoutes(addOfTenant);
+  alertSettingRoutes(addOfTenant);
 
   for (const path of paths) {
     app.all(path, (c) => {

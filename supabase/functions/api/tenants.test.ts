@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Rpc } from "../_shared/database.ts";
 import { ApiError, withErrors } from "../_shared/http.ts";
+import { noWrites } from "../_shared/testing.ts";
 import { createApi } from "./app.ts";
 
 const TENANT = "018f0000-0000-7000-8000-000000000001";
@@ -35,6 +36,7 @@ async function send(
     identify: async () => ({
       rpc: (name, args) => (name === "count_request" ? Promise.resolve(GRANTED) : ask(name, args)),
       rows: (table, match) => ask(table, match),
+      ...noWrites,
       tenantId: null,
     }),
     now: () => new Date("2026-03-01T12:00:00Z"),

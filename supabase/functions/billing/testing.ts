@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import type { Rpc } from "../_shared/database.ts";
 import { bearerToken, withErrors } from "../_shared/http.ts";
 import { connectStripe } from "../_shared/stripe.ts";
+import { noWrites } from "../_shared/testing.ts";
 import { createBilling } from "./app.ts";
 
 export const TENANT = "018f0000-0000-7000-8000-000000000001";
@@ -88,6 +89,7 @@ export async function send(path: string, setting: Setting = {}) {
       answer(as, name, args);
   const dataApi = (as: string) => ({
     rpc: rpcAs(as),
+    ...noWrites,
     rows: (table: string, match: Record<string, string>, order: string) =>
       answer(as, table, { ...match, order }),
   });

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { Rpc } from "../_shared/database.ts";
 import { bearerToken, withErrors } from "../_shared/http.ts";
 import type { Decision, Settlement } from "../_shared/quota.ts";
+import { noWrites } from "../_shared/testing.ts";
 import { handleChat } from "./handler.ts";
 import type { Model, ModelRequest, Usage } from "./model.ts";
 
@@ -121,7 +122,7 @@ export async function chat({
       identify: async (request) => {
         const token = bearerToken(request);
         const tenantId = token === "api-key" ? TENANT : null;
-        return { rpc: rpc(token), rows: () => assert.fail("reads no table"), tenantId };
+        return { rpc: rpc(token), rows: () => assert.fail("reads no table"), ...noWrites, tenantId };
       },
       nobody: rpc(null),
       model: (request) => {

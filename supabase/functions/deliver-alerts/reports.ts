@@ -12,6 +12,8 @@ export const PAUSE_MS = 1_000;
 
 export interface Reports {
   add(report: Report): void;
+  /** Does not wait for more. */
+  flush(): void;
   /** Tells what is left; resolves once all is told, or the time for that is over. */
   close(giveUpAt: number): Promise<void>;
 }
@@ -38,20 +40,20 @@ export function createReports(outbox: Outbox, clock: Clock, onReported: () => vo
       } catch (error) {
         log("warn", "Outcomes could not be reported", { count: batch.length, error: String(error) });
         waiting.unshift(...batch);
-        if (clock.now() + PAUSE_MS >= giveUpAt) return;
+        if (clock.now() + PAUSE_MS >= giveUpAt) break;
         await clock.sleep(PAUSE_MS);
       }
     }
+    telling = null; // at once: what is added from now on begins anew
   }
 
   return {
     add(report) {
       waiting.push(report);
       if (waiting.length >= FLUSH_SIZE) full.abort();
-      telling ??= tell().finally(() => {
-        telling = null;
-      });
+      telling ??= tell();
     },
+    flush: () => full.abort(),
     async close(until) {
       isClosing = true;
       giveUpAt = until;

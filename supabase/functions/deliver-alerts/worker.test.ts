@@ -142,13 +142,14 @@ Deno.test("a report makes room: the outbox is asked again at once", async () => 
   );
 });
 
-Deno.test("50 outcomes are reported at once, fewer after 100 ms", async () => {
-  const { batches } = await run({ due: range(60), takes: (n) => (n <= 50 ? 10 : 20) });
+Deno.test("50 outcomes are reported at once, fewer after 100 ms, and the last of all at once", async () => {
+  const { batches } = await run({ due: range(61), takes: (n) => (n <= 50 ? 10 : n <= 60 ? 20 : 500) });
   assert.deepEqual(
     batches.map(({ at, reports }) => [at, reports.length]),
     [
       [10, 50],
       [120, 10],
+      [500, 1],
     ],
   );
 });

@@ -46,6 +46,7 @@ export async function drain({ outbox, send, clock }: WorkerDeps, lingerMs: numbe
       totals[outcome.ok ? "sent" : "failed"]++;
       reports.add({ id, attempt, ...outcome });
       inFlight.delete(sending);
+      if (inFlight.size === 0) reports.flush(); // there is no other to wait for
     });
     inFlight.add(sending);
   };

@@ -37,6 +37,10 @@ select tests.ingest('b', 'invoice.paid', tests.stripe_invoice('acme'));
 select set_tenant_plan(tests.tenant_id('acme'), 'unlimited');
 select grant_credits(tests.tenant_id('acme'), 1, 'Sorry.');
 insert into public.checkout_sessions (tenant_id, price_id) values (tests.tenant_id('acme'), 'startup_monthly');
+insert into public.alert_channels (tenant_id, type, name) values (tests.tenant_id('acme'), 'console', 'Console');
+insert into public.alert_rules (tenant_id, name, type) values (tests.tenant_id('acme'), 'Quota', 'usage_threshold');
+select set_custom_quota(tests.tenant_id('acme'), 'tokens', 10);
+select consume_quota(tests.tenant_id('acme'), 'tokens', 8);
 select resolve_audit_event(event_id) from public.audit_events where tenant_id = tests.tenant_id('acme') limit 1;
 
 -- Which rows are acme's; of a catalogue, and of what is about users, all.
@@ -121,13 +125,13 @@ declare
   v_column text;
   v_columns text[];
   v_row jsonb;
-  v_count int := pg_temp.touched(p_actor, format('select from %s%s', t, v_filter));
+  v_count int := pg_temp.touched(p_actor, format('select * from %s%s', t, v_filter));
   v_cell text := case when v_count = 0 then '' when v_count < p_subject.total then 'o' when v_count > 0 then 's' end;
 begin
   if v_cell is null then
     v_cell := '';
     foreach v_column in array p_subject.columns loop
-      if pg_temp.touched(p_actor, format('select %I from %s', v_column, t)) is not null then
+      if pg_temp.touched(p_actor, format('select %I from %s', v_column, t)) > 0 then
         v_cell := 'c';
       end if;
     end loop;

@@ -1,5 +1,5 @@
 begin;
-select plan(25);
+select plan(30);
 
 select tests.create_tenant('acme', 'trial');
 select record_usage(tests.tenant_id('acme'),
@@ -19,16 +19,18 @@ create temp table calls as select * from unnest(array[
   'generate_audit_report(tests.tenant_id(''acme''), ''2020-01-01'', ''2099-01-01'')',
   'get_subscription(tests.tenant_id(''acme''))', 'get_invoices(tests.tenant_id(''acme''))',
   'get_billing_account(tests.tenant_id(''acme''))', 'check_plan_change(tests.tenant_id(''acme''), ''enterprise_monthly'')',
-  'get_webhook_counts()', 'get_billing_kpis(''-infinity'', ''infinity'')', 'get_credit_balance(tests.tenant_id(''acme''))'
+  'get_webhook_counts()', 'get_billing_kpis(''-infinity'', ''infinity'')', 'get_credit_balance(tests.tenant_id(''acme''))',
+  'get_billing_health()', 'get_billing_dashboard_metrics(tests.tenant_id(''acme''))', 'calculate_billing_health_score(tests.tenant_id(''acme''))',
+  'detect_usage_anomalies()', 'generate_usage_report(tests.tenant_id(''acme''), now() - interval ''40 days'', now())'
 ]) call;
 
 select is_empty(
-  $$ select proname from pg_proc where pronamespace = 'public'::regnamespace and proname ~ '^(get|check|explain|verify|generate)_'
+  $$ select proname from pg_proc where pronamespace = 'public'::regnamespace and proname ~ '^(get|check|explain|verify|generate|calculate|detect)_'
      and provolatile <> 's' $$,
   'what only reads says so'
 );
 select is_empty(
-  $$ select proname from pg_proc where pronamespace = 'public'::regnamespace and proname ~ '^(get|check|explain|verify|generate)_'
+  $$ select proname from pg_proc where pronamespace = 'public'::regnamespace and proname ~ '^(get|check|explain|verify|generate|calculate|detect)_'
        and not exists (select from calls where call ~ ('^' || proname || '\(')) $$,
   'all of these'
 );

@@ -16,6 +16,7 @@ create temp table exempt (name text, reason text);
 insert into exempt values
   ('audit_events', 'the events themselves'),
   ('audit_resolutions', 'resolve_audit_event, which alone writes it, records it'),
+  ('alerts', 'a record itself, with who acknowledged and resolved it'),
   ('alert_notifications', 'the outbox: what it delivers is recorded where it is caused'),
   ('quota_decisions', 'receipts are a record, and denials are recorded'),
   ('usage_event_types', 'says what metering.attach counts, which the catalogue of metrics is recorded for'),
@@ -32,8 +33,8 @@ select set_has(
   'select name from tables where is_audited',
   $$ values ('tenants'), ('memberships'), ('tenant_invites'), ('api_keys'), ('role_permissions'), ('platform_admins'),
        ('user_suspensions'), ('billing_plans'), ('plan_limits'), ('tenant_limits'), ('plan_prices'), ('metrics'), ('model_prices'),
-       ('subscriptions') $$,
-  'changes of access, of plans and of limits are recorded'
+       ('subscriptions'), ('alert_rule_types'), ('alert_rules'), ('alert_channels') $$,
+  'changes of access, of plans, of limits and of alerts are recorded'
 );
 select is_empty(
   'select name from tables where not is_audited and name not in (select name from exempt)',

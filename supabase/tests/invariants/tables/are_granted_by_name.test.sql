@@ -1,5 +1,5 @@
 begin;
-select plan(7);
+select plan(9);
 
 create temp view grants as
 select c.relname, r.rolname, p.privilege
@@ -20,18 +20,41 @@ select set_eq(
   ],
   'anon reads the catalogue, and writes nothing'
 );
+create temp view writable as
+select c.relname, a.attname, r.rolname,
+  has_column_privilege(r.rolname, c.oid, a.attnum, 'insert') as is_insertable, has_column_privilege(r.rolname, c.oid, a.attnum, 'update') as is_updatable
+from pg_class c
+join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+cross join (values ('authenticated'), ('service_role')) as r (rolname)
+where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v');
 select set_eq(
-  $$ select c.relname || '.' || a.attname
-     from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-     where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v')
-       and (has_column_privilege('authenticated', c.oid, a.attnum, 'insert')
-         or has_column_privilege('authenticated', c.oid, a.attnum, 'update')) $$,
-  array['tenants.name'],
-  'a signed-in user writes no column but a tenant''s name'
+  $$ select relname || '.' || attname from writable where rolname = 'authenticated' and is_insertable $$,
+  array[
+    'alert_channels.config', 'alert_channels.enabled', 'alert_channels.name', 'alert_channels.tenant_id', 'alert_channels.type',
+    'alert_rules.channel_ids', 'alert_rules.cooldown', 'alert_rules.enabled', 'alert_rules.metric', 'alert_rules.name',
+    'alert_rules.severity', 'alert_rules.tenant_id', 'alert_rules.threshold', 'alert_rules.type', 'alert_rules.window_minutes'
+  ],
+  'a signed-in user adds rules and channels of alerts, and nothing else'
+);
+select set_eq(
+  $$ select relname || '.' || attname from writable where rolname = 'authenticated' and is_updatable $$,
+  array[
+    'alert_channels.config', 'alert_channels.enabled', 'alert_channels.name',
+    'alert_rules.channel_ids', 'alert_rules.cooldown', 'alert_rules.enabled', 'alert_rules.metric', 'alert_rules.name',
+    'alert_rules.severity', 'alert_rules.threshold', 'alert_rules.window_minutes', 'tenants.name'
+  ],
+  'changes them, but neither their tenant nor their type, and a tenant''s name'
 );
 select is_empty(
-  $$ select * from grants where rolname <> 'service_role' and privilege not in ('select', 'insert', 'update') $$,
-  'clients delete and truncate nothing'
+  $$ select * from writable s join writable a using (relname, attname)
+     where s.relname ~ '^alert' and s.rolname = 'service_role' and a.rolname = 'authenticated'
+       and (s.is_insertable, s.is_updatable) <> (a.is_insertable, a.is_updatable) $$,
+  'nor does the service role write more of alerts'
+);
+select set_eq(
+  $$ select relname || ' ' || privilege from grants where rolname = 'authenticated' and privilege not in ('select', 'insert', 'update') $$,
+  array['alert_channels delete', 'alert_rules delete'],
+  'clients delete those, and truncate nothing'
 );
 select is_empty(
   $$ select * from grants where privilege in ('truncate', 'references', 'trigger') $$,
@@ -41,11 +64,11 @@ select set_eq(
   $$ select relname || ' ' || privilege from grants
      where rolname = 'service_role'
        and relname in (
-         'audit_events', 'checkout_sessions', 'credit_ledger', 'invoices', 'payments', 'quota_decisions', 'role_permissions',
+         'alert_notifications', 'alert_rule_types', 'alerts', 'audit_events', 'checkout_sessions', 'credit_ledger', 'invoices', 'payments', 'quota_decisions', 'role_permissions',
          'stripe_events', 'subscriptions', 'tenant_usage_realtime'
        ) $$,
   array[
-    'audit_events select', 'checkout_sessions select', 'credit_ledger select', 'invoices select', 'payments select',
+    'alert_notifications select', 'alert_rule_types select', 'alerts select', 'audit_events select', 'checkout_sessions select', 'credit_ledger select', 'invoices select', 'payments select',
     'quota_decisions select', 'role_permissions select', 'stripe_events select', 'subscriptions select',
     'tenant_usage_realtime select'
   ],
