@@ -84,9 +84,9 @@ const MAX_FACTS = 20;
 function factsOf({ alert }: AlertMessage): [name: string, value: string][] {
   const facts: [string, string | null][] = [
     ["Severity", alert.severity],
-    ["Tenant", alert.tenant_name],
+    ["Tenant", alert.tenant_name && oneLine(alert.tenant_name, 200)],
     ["Type", alert.type],
-    ["Rule", alert.rule_name],
+    ["Rule", alert.rule_name && oneLine(alert.rule_name, 200)],
     ["Occurrences", alert.occurrences > 1 ? String(alert.occurrences) : null],
     ["Opened", readableTime(alert.opened_at)],
     ["Acknowledged", alert.acknowledged_at && readableTime(alert.acknowledged_at)],
@@ -100,12 +100,14 @@ function factsOf({ alert }: AlertMessage): [name: string, value: string][] {
 function dataOf({ alert }: AlertMessage): [name: string, value: string][] {
   return Object.entries(alert.data ?? {})
     .slice(0, MAX_FACTS)
-    .map(([name, value]) => [name, readable(value)]);
+    .map(([name, value]) => [oneLine(name, 100), readable(value)]);
 }
 
 export function textOf(message: AlertMessage): string {
   const lines = [...factsOf(message), ...dataOf(message)].map(([name, value]) => `${name}: ${value}`);
-  return [message.alert.title, message.alert.message, lines.join("\n")].filter(Boolean).join("\n\n");
+  return [oneLine(message.alert.title, 500), message.alert.message, lines.join("\n")]
+    .filter(Boolean)
+    .join("\n\n");
 }
 
 const COLOURS: Record<AlertSeverity, string> = {

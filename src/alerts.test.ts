@@ -137,11 +137,11 @@ test("channels are made with a config, changed and taken away", async () => {
   await project.alerts.createChannel("t", { type: "console", name: "Log" });
   await project.alerts.updateChannel("c", { enabled: false });
   await project.alerts.deleteChannel("c");
-  expect(project.sent.map(([method, , body]) => [method, body])).toEqual([
-    ["POST", { ...email, tenant_id: null }],
-    ["POST", { type: "console", name: "Log", config: {}, tenant_id: "t" }],
-    ["PATCH", { enabled: false }],
-    ["DELETE", undefined],
+  expect(project.sent).toEqual([
+    ["POST", "alert_channels select *", { ...email, tenant_id: null }],
+    ["POST", "alert_channels select *", { type: "console", name: "Log", config: {}, tenant_id: "t" }],
+    ["PATCH", "alert_channels select * id eq.c", { enabled: false }],
+    ["DELETE", "alert_channels id eq.c select id"],
   ]);
 });
 

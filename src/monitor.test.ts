@@ -14,7 +14,7 @@ function billing() {
   const state = {
     alerts: [] as Alert[],
     fault: undefined as Error | undefined,
-    /** Looks at health do not end before this. */
+    /** No look ends before this, unless it is given up. */
     gate: Promise.resolve() as Promise<unknown>,
     looking: 0,
     mostLooking: 0,
@@ -23,15 +23,18 @@ function billing() {
     calls.push([name, ...args]);
     return state.fault ? Promise.reject(state.fault) : Promise.resolve({ name, n: calls.length } as Answer);
   };
+  const gate = async (signal?: AbortSignal) => {
+    const givenUp = new Promise((_, reject) =>
+      signal?.addEventListener("abort", () => reject(signal.reason)),
+    );
+    await Promise.race([state.gate, givenUp]);
+  };
   const health = {
     billingHealth: async ({ signal }: { signal?: AbortSignal } = {}) => {
       state.looking += 1;
       state.mostLooking = Math.max(state.mostLooking, state.looking);
-      const aborted = new Promise((_, reject) =>
-        signal?.addEventListener("abort", () => reject(signal.reason)),
-      );
       try {
-        await Promise.race([state.gate, aborted]);
+        await gate(signal);
         return await answer<BillingHealth>("billingHealth");
       } finally {
         state.looking -= 1;
@@ -44,8 +47,8 @@ function billing() {
   };
   const alerts = {
     async *iterate(tenantId?: string | null, { status, signal }: AlertFilter = {}) {
+      await gate(signal);
       await answer("iterate", tenantId, status);
-      signal?.throwIfAborted();
       const isAsked = (alert: Alert) => (status ?? []).includes(alert.status);
       yield* state.alerts.filter(isAsked).reverse();
     },
@@ -131,12 +134,14 @@ test("a look that takes long holds the next one up, also over a restart", async 
 
 test("a look that hangs is given up after 10 seconds, and the next one made", async () => {
   db.state.gate = new Promise(() => {});
+  handed();
   monitor.startMonitoring();
   await vi.advanceTimersByTimeAsync(9_999);
   expect(db.state.looking).toBe(1);
   await vi.advanceTimersByTimeAsync(1);
   expect(db.state.looking).toBe(0);
-  expect(errors).toEqual([expect.objectContaining({ name: "TimeoutError" })]);
+  const timeout = expect.objectContaining({ name: "TimeoutError" });
+  expect(errors).toEqual([timeout, timeout]); // of health and of alerts
   await vi.advanceTimersByTimeAsync(30_000);
   expect(db.state.looking).toBe(1);
 });
@@ -149,6 +154,23 @@ test("stopping gives up what is under way, and says nothing of it", async () => 
   await monitor.stopMonitoring();
   expect(db.state.looking).toBe(0);
   expect(errors).toEqual([]);
+});
+
+test("what a look finds after it was stopped is told to nobody", async () => {
+  let open = () => {};
+  db.state.gate = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  const seen: unknown[] = [];
+  monitor = monitorOf({ onHealth: (health) => seen.push(health) });
+  const { ids } = handed();
+  db.state.alerts = [alertOf("a")];
+  monitor.startMonitoring();
+  await vi.advanceTimersByTimeAsync(0);
+  open();
+  await monitor.stopMonitoring();
+  expect(db.count("billingHealth")).toBe(1);
+  expect([...seen, ...ids]).toEqual([]);
 });
 
 test("a database that is away is told of, and looked for again", async () => {
@@ -275,6 +297,8 @@ test("a handler that fails does not keep the others from theirs, nor get it agai
   });
   const { ids } = handed();
   monitor.startMonitoring();
+  await vi.advanceTimersByTimeAsync(0);
+  expect(ids).toEqual(["a"]);
   await vi.advanceTimersByTimeAsync(60_000);
   expect(ids).toEqual(["a"]);
   expect(errors).toEqual([new Error("at once"), new Error("later")]);
@@ -289,7 +313,7 @@ test("a handler that takes long holds no look up", async () => {
   await monitor.stopMonitoring();
 });
 
-test("health is remembered for 30 s, from a look as well; fresh asks anew", async () => {
+test("health is remembered for 30 s; fresh asks anew", async () => {
   const first = await monitor.getBillingHealth();
   expect(await monitor.getBillingHealth()).toBe(first);
   const second = await monitor.getBillingHealth({ fresh: true });
@@ -299,10 +323,13 @@ test("health is remembered for 30 s, from a look as well; fresh asks anew", asyn
   vi.advanceTimersByTime(1);
   expect(await monitor.getBillingHealth()).not.toBe(second);
   expect(db.count("billingHealth")).toBe(3);
+});
+
+test("what a look finds is remembered as well", async () => {
   monitor.startMonitoring();
   await vi.advanceTimersByTimeAsync(0);
   await monitor.getBillingHealth();
-  expect(db.count("billingHealth")).toBe(4);
+  expect(db.count("billingHealth")).toBe(1);
 });
 
 test("a look that fails leaves what is remembered", async () => {
@@ -358,16 +385,25 @@ test("the rest is asked for as it is", async () => {
 });
 
 test.each([
-  [false, 0],
-  [true, 1],
-])("with keepAlive %s, %i timers keep the process up", async (keepAlive, up) => {
+  [{}, 0],
+  [{ keepAlive: false }, 0],
+  [{ keepAlive: true }, 1],
+])("with %j, %i timers keep the process up", async (options, up) => {
   vi.useRealTimers();
   const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
   const before = timers();
-  await new Promise<unknown>((resolve) => {
-    monitor = monitorOf({ keepAlive, onHealth: resolve });
-    monitor.startMonitoring();
+  let open = () => {};
+  db.state.gate = new Promise<void>((resolve) => {
+    open = resolve;
   });
+  const looked = new Promise<unknown>((resolve) => {
+    monitor = monitorOf({ ...options, onHealth: resolve });
+  });
+  monitor.startMonitoring();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([db.state.looking, timers() - before]).toEqual([1, 0]);
+  open();
+  await looked;
   await new Promise((resolve) => setImmediate(resolve));
   expect(timers() - before).toBe(up);
 });

@@ -2947,11 +2947,18 @@ CREATE FUNCTION private.complete_notifications(p_outcomes private.delivery_outco
     AS $$
 declare
   v_completed int;
-  v_outcomes private.delivery_outcome[];
-  v_lane record;
 begin
+  if exists (select from unnest(p_outcomes) o where o.is_gone) then
+    perform from public.alert_channels c
+    where c.id in (
+      select n.channel_id from unnest(p_outcomes) o join public.alert_notifications n on n.id = o.id where o.is_gone
+    )
+    order by c.id
+    for no key update;
+  end if;
   with held as (
-    select n.id, o as outcome
+    select n.id, o as outcome,
+      case when o.retry_after_seconds > 0 then least(o.retry_after_seconds, 86400) * interval '1 second' end as retry_after
     from unnest(p_outcomes) o
     join public.alert_notifications n on n.id = o.id
     where case when o.ok then n.status <> 'sent' else n.status = 'sending' and n.attempts = coalesce(o.attempt, n.attempts) end
@@ -2970,40 +2977,36 @@ begin
         last_error = case when not (h.outcome).ok then left(coalesce((h.outcome).error, 'unknown'), 500) end,
         next_attempt_at = case
           when (h.outcome).ok then n.next_attempt_at
-          else now() + greatest(
-            private.retry_delay(n.attempts), least((h.outcome).retry_after_seconds, 86400) * interval '1 second'
-          )
+          else now() + greatest(private.retry_delay(n.attempts), h.retry_after)
         end
     from held h
     where n.id = h.id
-    returning h.outcome
-  )
-  select count(*), array_agg(c.outcome) filter (where not (c.outcome).ok and ((c.outcome).blocks_channel or (c.outcome).is_gone))
-  into v_completed, v_outcomes
-  from completed c;
-
-  if v_outcomes is null then
-    -- A lane that delivers is well again.
-    delete from private.failing_lanes l
-    using public.alert_notifications n
-    where n.lane = l.lane and n.id in (select o.id from unnest(p_outcomes) o where o.ok);
-    return v_completed;
-  end if;
-  for v_lane in
-    select n.lane, n.channel_id, bool_or(o.is_gone) as is_gone, max(least(o.retry_after_seconds, 86400)) as retry_after
-    from unnest(v_outcomes) o join public.alert_notifications n on n.id = o.id
-    group by n.lane, n.channel_id
-    order by n.lane
-  loop
-    insert into private.failing_lanes as l (lane, failures, retry_at)
-    values (v_lane.lane, 1, now() + greatest(2, v_lane.retry_after) * interval '1 second')
+    returning n.lane, n.channel_id, h.outcome, h.retry_after
+  ),
+  lanes as (
+    select c.lane, bool_or((c.outcome).ok) as is_well, bool_or((c.outcome).blocks_channel) as is_failing,
+      max(c.retry_after) filter (where (c.outcome).blocks_channel) as retry_after
+    from completed c
+    group by c.lane
+  ),
+  healed as (
+    delete from private.failing_lanes f using lanes l where f.lane = l.lane and l.is_well
+  ),
+  blocked as (
+    insert into private.failing_lanes as f (lane, failures, retry_at)
+    select l.lane, 1, now() + greatest(interval '2 seconds', l.retry_after)
+    from lanes l
+    where l.is_failing and not l.is_well
+    order by l.lane
     on conflict (lane) do update set
-      failures = l.failures + 1,
-      retry_at = now() + greatest(least(power(2, least(l.failures + 1, 10)), 300), v_lane.retry_after) * interval '1 second';
-    if v_lane.is_gone then
-      update public.alert_channels c set enabled = false, disabled_reason = 'gone' where c.id = v_lane.channel_id;
-    end if;
-  end loop;
+      failures = f.failures + 1,
+      retry_at = greatest(excluded.retry_at, now() + least(power(2, least(f.failures + 1, 10)), 300) * interval '1 second')
+  ),
+  disabled as (
+    update public.alert_channels a set enabled = false, disabled_reason = 'gone'
+    from completed c where a.id = c.channel_id and (c.outcome).is_gone
+  )
+  select count(*) into v_completed from completed c;
   return v_completed;
 end
 $$;
@@ -7871,6 +7874,7 @@ begin
   update public.alert_notifications n set status = 'dead', last_error = 'The channel was disabled or deleted.'
   where n.lane in (old.id::text, case old.type when 'email' then 'email' end) and n.channel_id = old.id
     and n.status in ('pending', 'failed');
+  delete from private.failing_lanes l where l.lane = old.id::text;
   if tg_op = 'DELETE' then
     delete from vault.secrets s
     where s.name in (private.channel_secret_name(old.id, false), private.channel_secret_name(old.id, true));
@@ -9817,7 +9821,7 @@ begin
   end if;
   v_alert.id := gen_random_uuid();
   v_alert.tenant_id := v_channel.tenant_id;
-  v_alert.type := 'system_error';
+  v_alert.type := 'test';
   v_alert.severity := 'low';
   v_alert.title := 'Test alert';
   v_alert.message := format('This is a test of the channel "%s". Nothing is wrong.', v_channel.name);

@@ -370,6 +370,7 @@ begin
   update public.alert_notifications n set status = 'dead', last_error = 'The channel was disabled or deleted.'
   where n.lane in (old.id::text, case old.type when 'email' then 'email' end) and n.channel_id = old.id
     and n.status in ('pending', 'failed');
+  delete from private.failing_lanes l where l.lane = old.id::text;
   if tg_op = 'DELETE' then
     delete from vault.secrets s
     where s.name in (private.channel_secret_name(old.id, false), private.channel_secret_name(old.id, true));
@@ -544,7 +545,7 @@ begin
   end if;
   v_alert.id := gen_random_uuid();
   v_alert.tenant_id := v_channel.tenant_id;
-  v_alert.type := 'system_error';
+  v_alert.type := 'test';
   v_alert.severity := 'low';
   v_alert.title := 'Test alert';
   v_alert.message := format('This is a test of the channel "%s". Nothing is wrong.', v_channel.name);

@@ -221,12 +221,22 @@ test("takers of several metrics, evaluators, members and whoever changes rules n
       await sql`insert into public.alert_channels (tenant_id, type, name) values (${tenantId}, 'console', 'Another')`;
       await sql`delete from public.alert_channels where tenant_id = ${tenantId} and name = 'Another'`;
     },
+    "delete a tenant": async (sql) => {
+      const id = await tenantWithRules(metrics);
+      await Promise.all([
+        sql`delete from public.tenants where id = ${id}`,
+        oneOf(takers)`select public.consume_quota(${id}, 'tokens', 900)`.catch((error) => {
+          if (error.hint !== "tenant_not_found") throw error;
+        }),
+      ]);
+    },
     deliver: async (sql) => {
       const claimed = await sql`select id, attempt from public.claim_alert_notifications(100, 5)`;
       const outcomes = claimed.map(({ id, attempt: n }) => ({ id, attempt: n, ok: Math.random() < 0.8 }));
       await sql`select public.complete_alert_notifications(${sql.json(outcomes)})`;
     },
   };
+  const takers = connections.filter((_, index) => index % 2 === 0);
   const others = Object.keys(actions).filter((name) => !name.startsWith("take"));
   const rounds = scaled(60, 400);
   await evaluatedMeanwhile(

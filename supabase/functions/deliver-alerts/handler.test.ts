@@ -54,9 +54,9 @@ async function post(
 }
 
 for (const [what, body, seconds] of [
-  ["no body", undefined, 25],
-  ["an empty body", "", 25],
-  ["the schedule's body", "{}", 25],
+  ["no body", undefined, 55],
+  ["an empty body", "", 55],
+  ["the schedule's body", "{}", 55],
   ["a time to linger", '{"linger_seconds":3.5}', 3.5],
   ["no time to linger", '{"linger_seconds":0}', 0],
 ] as const) {

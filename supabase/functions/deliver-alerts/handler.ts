@@ -19,11 +19,11 @@ export interface DeliverDeps {
 /** After so many milliseconds the edge runtime ends a request. */
 const WALL_MS = 150_000;
 const MAX_BYTES = 10_000;
-const Body = z.object({ linger_seconds: z.number().min(0).max(140).default(25) });
+const Body = z.object({ linger_seconds: z.number().min(0).max(140).default(55) });
 
 /**
  * `POST deliver-alerts` with the secret key as `apikey`: delivers what waits in the outbox, and what comes into it within
- * `linger_seconds` (25), then answers 200 `{ sent, failed, claims }`. There may be several at once.
+ * `linger_seconds` (55), then answers 200 `{ sent, failed, claims }`. There may be several at once.
  */
 export async function handleDelivery(request: Request, deps: DeliverDeps): Promise<Response> {
   if (request.method !== "POST") throw new ApiError(405, "method_not_allowed", "Send a POST request.");
