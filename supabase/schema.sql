@@ -1128,7 +1128,7 @@ COMMENT ON COLUMN public.alerts.occurrences IS 'How often it was seen with new f
 
 -- Name: COLUMN alerts.opened_at; Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON COLUMN public.alerts.opened_at IS 'In the tenant''s time, as last_occurred_at is.';
+COMMENT ON COLUMN public.alerts.opened_at IS 'In the time of the tenant whose it is, as last_occurred_at and cleared_at are.';
 
 -- Name: COLUMN alerts.resolved_by; Type: COMMENT; Schema: public; Owner: -
 
@@ -2469,6 +2469,9 @@ begin
     )
   ) then
     perform private.raise_error(400, 'invalid_alert_rule', 'A rule tells the channels of its own tenant.');
+  end if;
+  if tg_op = 'INSERT' and (select count(*) from public.alert_rules r where r.tenant_id = new.tenant_id) >= 100 then
+    perform private.raise_error(409, 'too_many_alert_rules', 'A tenant has at most 100 rules.');
   end if;
   return new;
 end
@@ -5791,6 +5794,9 @@ declare
   v_key text := case new.type when 'slack' then 'webhook_url' when 'pagerduty' then 'routing_key' end;
   v_secret text := v_config ->> v_key;
 begin
+  if tg_op = 'INSERT' and (select count(*) from public.alert_channels c where c.tenant_id = new.tenant_id) >= 50 then
+    perform private.raise_error(409, 'too_many_alert_channels', 'A tenant has at most 50 channels.');
+  end if;
   if jsonb_typeof(v_config) is distinct from 'object' then
     perform private.refuse_channel('A channel''s config is an object.');
   end if;
@@ -6822,7 +6828,8 @@ begin
     p_rule.type, p_rule.severity, p_title, p_message,
     jsonb_strip_nulls(jsonb_build_object('tenant_id', p_tenant.id, 'tenant_name', p_tenant.name))
       || jsonb_build_object('threshold', p_rule.threshold, 'window_minutes', p_rule.window_minutes) || p_data,
-    p_rule.action_required, p_rule.cooldown, coalesce(p_tenant.clock_offset, '0'), p_is_once, p_tenant.id, null::text, null::public.quota_period
+    p_rule.action_required, p_rule.cooldown,
+    case when p_rule.owner_id is null then '0' else p_tenant.clock_offset end, p_is_once, p_tenant.id, null::text, null::public.quota_period
   );
 end
 $$;
@@ -7546,7 +7553,7 @@ begin
     ),
     'stripe', jsonb_build_object(
       'status', case
-        when v_stripe.last_error_at > now() - interval '1 hour' and v_stripe.last_error_at - interval '5 minutes' > coalesce(v_stripe.last_ok_at, '-infinity')
+        when v_stripe.failed >= 3 and v_stripe.last_error_at - interval '5 minutes' > coalesce(v_stripe.last_ok_at, '-infinity')
           then 'unhealthy'
         when v_stripe.failed > 0 then 'degraded'
         else 'healthy'
@@ -9944,7 +9951,11 @@ CREATE FUNCTION private.uptime(p_since timestamp with time zone) RETURNS numeric
 begin
   return (
     select round((
-      sum(extract(epoch from least(s.next_at, s.sampled_at + interval '90 seconds', now()) - s.sampled_at)) filter (where s.status <> 'unhealthy')
+      coalesce(
+        sum(extract(epoch from least(s.next_at, s.sampled_at + interval '90 seconds', now()) - s.sampled_at))
+          filter (where s.status <> 'unhealthy'),
+        0
+      )
       / nullif(extract(epoch from now() - min(s.sampled_at)), 0)
     )::numeric, 5)
     from (

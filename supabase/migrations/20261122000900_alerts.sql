@@ -182,7 +182,7 @@ comment on table public.alerts is 'What rules have seen, one row for each episod
 comment on column public.alerts.tenant_id is 'Whose alert it is; null: the operator''s. Which tenant that is about says data.tenant_id.';
 comment on column public.alerts.dedup_key is 'What it is about: the rule, the tenant, and what of it.';
 comment on column public.alerts.occurrences is 'How often it was seen with new facts, the first time included.';
-comment on column public.alerts.opened_at is 'In the tenant''s time, as last_occurred_at is.';
+comment on column public.alerts.opened_at is 'In the time of the tenant whose it is, as last_occurred_at and cleared_at are.';
 comment on column public.alerts.resolved_by is 'A user or API key, or the system when its condition was over.';
 comment on column public.alerts.cleared_at is 'When the episode ended: the condition was seen no more.';
 alter table public.alerts enable row level security;
@@ -220,6 +220,9 @@ begin
     )
   ) then
     perform private.raise_error(400, 'invalid_alert_rule', 'A rule tells the channels of its own tenant.');
+  end if;
+  if tg_op = 'INSERT' and (select count(*) from public.alert_rules r where r.tenant_id = new.tenant_id) >= 100 then
+    perform private.raise_error(409, 'too_many_alert_rules', 'A tenant has at most 100 rules.');
   end if;
   return new;
 end
@@ -307,6 +310,9 @@ declare
   v_key text := case new.type when 'slack' then 'webhook_url' when 'pagerduty' then 'routing_key' end;
   v_secret text := v_config ->> v_key;
 begin
+  if tg_op = 'INSERT' and (select count(*) from public.alert_channels c where c.tenant_id = new.tenant_id) >= 50 then
+    perform private.raise_error(409, 'too_many_alert_channels', 'A tenant has at most 50 channels.');
+  end if;
   if jsonb_typeof(v_config) is distinct from 'object' then
     perform private.refuse_channel('A channel''s config is an object.');
   end if;

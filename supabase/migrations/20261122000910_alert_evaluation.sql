@@ -9,7 +9,7 @@
 -- opens what that left out (a limit that was lowered, a rule that came later) only where it gets the counter's lock at
 -- once: whoever holds it may be about to open the same alert, and waiting for each other's alerts would be a circle.
 --
--- All of it is in the tenant's time, p_at being the real one.
+-- All of it is in the tenant's time, p_at being the real one; the operator's alerts are in real time.
 
 set lock_timeout = '5s';
 set statement_timeout = '60s';
@@ -115,7 +115,8 @@ begin
     p_rule.type, p_rule.severity, p_title, p_message,
     jsonb_strip_nulls(jsonb_build_object('tenant_id', p_tenant.id, 'tenant_name', p_tenant.name))
       || jsonb_build_object('threshold', p_rule.threshold, 'window_minutes', p_rule.window_minutes) || p_data,
-    p_rule.action_required, p_rule.cooldown, coalesce(p_tenant.clock_offset, '0'), p_is_once, p_tenant.id, null::text, null::public.quota_period
+    p_rule.action_required, p_rule.cooldown,
+    case when p_rule.owner_id is null then '0' else p_tenant.clock_offset end, p_is_once, p_tenant.id, null::text, null::public.quota_period
   );
 end
 $$;

@@ -1,8 +1,8 @@
 -- Health: how the platform is, how a tenant is, and what is unusual.
 --
 -- Platform. Six components, each healthy, degraded or unhealthy: the database (degraded above 90 % of its connections,
--- unhealthy when none is left), Stripe as last seen (degraded when a call failed in the last hour, unhealthy when the last
--- five minutes with calls had failures alone), webhooks (degraded above 5 % failed in an hour, or one unapplied for 5
+-- unhealthy when none is left), Stripe as last seen (degraded when a call failed in the last hour, unhealthy when three did
+-- and none has succeeded since five minutes before the last of them), webhooks (degraded above 5 % failed in an hour, or one unapplied for 5
 -- minutes), schedules (degraded when one failed last or is late, unhealthy when the roll-ups are), outbox (degraded when a
 -- message is due for 5 minutes, unhealthy for 30), alerts (degraded with a critical one of the operator's). The whole is as
 -- its worst component, but alerts alone make it no worse than degraded. Uptime is the share of the time whose samples were not
@@ -192,7 +192,7 @@ begin
     ),
     'stripe', jsonb_build_object(
       'status', case
-        when v_stripe.last_error_at > now() - interval '1 hour' and v_stripe.last_error_at - interval '5 minutes' > coalesce(v_stripe.last_ok_at, '-infinity')
+        when v_stripe.failed >= 3 and v_stripe.last_error_at - interval '5 minutes' > coalesce(v_stripe.last_ok_at, '-infinity')
           then 'unhealthy'
         when v_stripe.failed > 0 then 'degraded'
         else 'healthy'
@@ -257,7 +257,11 @@ language plpgsql stable security definer set search_path = '' as $$
 begin
   return (
     select round((
-      sum(extract(epoch from least(s.next_at, s.sampled_at + interval '90 seconds', now()) - s.sampled_at)) filter (where s.status <> 'unhealthy')
+      coalesce(
+        sum(extract(epoch from least(s.next_at, s.sampled_at + interval '90 seconds', now()) - s.sampled_at))
+          filter (where s.status <> 'unhealthy'),
+        0
+      )
       / nullif(extract(epoch from now() - min(s.sampled_at)), 0)
     )::numeric, 5)
     from (

@@ -161,11 +161,13 @@ test("takers of several metrics, evaluators, members and whoever changes rules n
   const tenantIds = await Promise.all([0, 1, 2].map(() => tenantWithRules(metrics)));
   const faults: string[] = [];
   let takes = 0;
-  const attempt = async (what: string, work: () => Promise<unknown>) => {
+  const attempt = async (pid: number, what: string, work: () => Promise<unknown>) => {
     try {
+      ((globalThis as any).recent ??= {})[pid] = what;
       await work();
     } catch (error) {
       const { code, message } = error as { code?: string; message: string };
+      if (code === "40P01") console.log("DEADLOCK", what, Date.now() % 1e7, (error as any).detail, (error as any).where, JSON.stringify((globalThis as any).recent));
       faults.push(`${what}: ${code} ${message}`);
     }
   };
@@ -242,10 +244,10 @@ test("takers of several metrics, evaluators, members and whoever changes rules n
   await evaluatedMeanwhile(
     Promise.all(
       connections.map(async (sql, index) => {
+        const [{pid}] = await sql`select pg_backend_pid() as pid` as any;
         for (let i = 0; i < rounds; i++) {
           const name = index % 2 === 0 ? oneOf(["take", "take", "take for all", "settle"]) : oneOf(others);
-          await attempt(
-            name,
+          await attempt(pid, name,
             () => actions[name]?.(sql, oneOf(tenantIds)) ?? Promise.reject(new Error(name)),
           );
         }

@@ -37,7 +37,7 @@ select is((select n.lane from public.alert_notifications n join ids i on i.id = 
 select is(
   (select payload #- '{alert,id}' from public.alert_notifications n join ids i on i.id = n.channel_id where i.name = 'console'),
   jsonb_build_object('event', 'test', 'alert', jsonb_build_object(
-    'tenant_id', tests.tenant_id('acme'), 'tenant_name', 'acme', 'rule_id', null, 'rule_name', null, 'type', 'system_error', 'severity', 'low',
+    'tenant_id', tests.tenant_id('acme'), 'tenant_name', 'acme', 'rule_id', null, 'rule_name', null, 'type', 'test', 'severity', 'low',
     'title', 'Test alert', 'message', 'This is a test of the channel "console". Nothing is wrong.', 'data', '{"test": true}'::jsonb, 'action_required', false,
     'status', 'open', 'dedup_key', 'test:' || (select id from ids where name = 'console'), 'occurrences', 1, 'opened_at', now(),
     'acknowledged_at', null, 'resolved_at', null, 'resolution_note', null
