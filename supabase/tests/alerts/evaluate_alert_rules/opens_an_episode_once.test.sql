@@ -12,7 +12,7 @@ create function pg_temp.fail(p_at interval) returns void language sql as $$
   insert into public.tenant_usage_realtime (tenant_id, event_timestamp, event_id, event_type, api_status_code, batch_id)
   values (tests.tenant_id('acme'), now() + p_at, gen_random_uuid(), 'execution', 500, 0)
 $$;
-select private.ensure_usage_partition((now() + d * interval '1 day')::timestamptz) from generate_series(0, 3) d;
+select private.ensure_usage_partition(date_trunc('day', now(), 'UTC') + d * interval '24 hours') from generate_series(0, 3) d;
 create function pg_temp.pass(p_at interval) returns text language sql as $$ select (opened, resolved)::text from evaluate_alert_rules(now() + p_at) $$;
 create function pg_temp.state() returns text language sql as $$
   select string_agg(concat_ws(' ', status, occurrences, case when cleared_at is not null then 'cleared ' || (cleared_at - now())::text end), ', ' order by opened_at)

@@ -30,9 +30,9 @@ select is(pg_temp.opened(), 1, 'eleven within the minute are, of whichever tenan
 select is(
   pg_temp.seen(), 'critical t Suspicious Checkouts: 11 checkouts from 1.1.1.1 in 1 minutes. {"checkouts": 11, "ip_address": "1.1.1.1"}', 'with the address'
 );
-select is(pg_temp.opened('5 minutes'), 0, 'a pass sees them for five minutes more');
+select is(pg_temp.opened(interval '5 minutes' - interval '1 microsecond'), 0, 'a pass sees them for five minutes more');
 select is((select status::text from public.alerts), 'open', 'in case it is late');
-select is((select resolved from evaluate_alert_rules(now() + interval '6 minutes')), 1, 'then they are over');
+select is((select resolved from evaluate_alert_rules(now() + interval '5 minutes')), 1, 'then they are over');
 select pg_temp.click(11, '2001:db8::1');
 select is(pg_temp.opened(), 1, 'another address is another');
 select pg_temp.watch('checkout_burst', 10, 2);

@@ -31,7 +31,7 @@ select pg_temp.opened();
 select is(
   (select message from public.alerts where type = 'system_error'), 'Out of order: outbox, schedules. Billing operations may be impacted.', 'more is the same alert'
 );
-select record_stripe_calls(0, 1, 'connect ECONNREFUSED');
+select record_stripe_calls(0, 3, 'connect ECONNREFUSED');
 select pg_temp.opened();
 select is((select message from public.alerts where type = 'system_error'), 'Stripe connectivity lost. Billing operations may be impacted.', 'Stripe is said first');
 select pg_temp.watch('system_error', 3);
