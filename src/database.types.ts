@@ -12,6 +12,7 @@ export type Database = {
           enabled: boolean;
           id: string;
           is_from_environment: boolean;
+          min_severity: Database["public"]["Enums"]["alert_severity"];
           name: string;
           secret_rotated_at: string | null;
           tenant_id: string | null;
@@ -26,6 +27,7 @@ export type Database = {
           enabled?: boolean;
           id?: string;
           is_from_environment?: boolean;
+          min_severity?: Database["public"]["Enums"]["alert_severity"];
           name: string;
           secret_rotated_at?: string | null;
           tenant_id?: string | null;
@@ -39,6 +41,7 @@ export type Database = {
           enabled?: boolean;
           id?: string;
           is_from_environment?: boolean;
+          min_severity?: Database["public"]["Enums"]["alert_severity"];
           name?: string;
           secret_rotated_at?: string | null;
           tenant_id?: string | null;

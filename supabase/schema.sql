@@ -834,7 +834,7 @@ begin
   if v_alert.status <> 'open' then
     return 0;
   end if;
-  update public.alerts a set status = 'acknowledged', acknowledged_at = now(), acknowledged_by = private.alert_actor()
+  update public.alerts a set status = 'acknowledged', acknowledged_at = private.alert_now(a.tenant_id), acknowledged_by = private.alert_actor()
   where a.id = p_id;
   perform private.tell_alerts(array[p_id], 'acknowledged');
   return 1;
@@ -890,7 +890,12 @@ begin
     window_start = greatest(c.window_start, excluded.window_start),
     next_threshold = case when c.window_start < excluded.window_start then 0 else c.next_threshold end;
   perform private.cross_thresholds(p_tenant_id, p_metric, array(
-    select w.period from unnest(p_windows) w where w.subject = '' and w.period in ('day', 'month')
+    select w.period
+    from unnest(p_windows) w
+    join private.quota_counters c
+      on c.tenant_id = p_tenant_id and c.metric = p_metric and c.period = w.period and c.subject = w.subject
+    where w.subject = '' and w.period in ('day', 'month') and w.limit_value > 0
+      and 100.0 * c.used >= w.limit_value * c.next_threshold
   ));
 end
 $$;
@@ -1128,7 +1133,7 @@ COMMENT ON COLUMN public.alerts.occurrences IS 'How often it was seen with new f
 
 -- Name: COLUMN alerts.opened_at; Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON COLUMN public.alerts.opened_at IS 'In the time of the tenant whose it is, as last_occurred_at and cleared_at are.';
+COMMENT ON COLUMN public.alerts.opened_at IS 'In the time of the tenant whose it is, as all its times are.';
 
 -- Name: COLUMN alerts.resolved_by; Type: COMMENT; Schema: public; Owner: -
 
@@ -1146,6 +1151,17 @@ CREATE FUNCTION private.alert_facts(p_alert public.alerts, p_tenant_name text, p
     AS $$
   select to_jsonb(p_alert) - array['acknowledged_by', 'resolved_by', 'last_occurred_at', 'cleared_at']
     || jsonb_build_object('tenant_name', p_tenant_name, 'rule_name', p_rule_name)
+$$;
+
+-- Name: alert_now(uuid); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.alert_now(p_tenant_id uuid) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return case when p_tenant_id is null then now() else private.tenant_now(p_tenant_id) end;
+end
 $$;
 
 -- Name: answer_amounts(uuid, text, bigint[], private.quota_window[], bigint, private.quota_take); Type: FUNCTION; Schema: private; Owner: -
@@ -1999,13 +2015,14 @@ begin
   with stale as (
     select a.id
     from public.alerts a left join public.tenants t on t.id = a.tenant_id
-    where a.status <> 'resolved' and a.last_occurred_at < now() + coalesce(t.clock_offset, '0') - p_max_age
+    where a.status <> 'resolved' and not a.action_required and a.last_occurred_at < now() + coalesce(t.clock_offset, '0') - p_max_age
     order by a.id
     for no key update of a skip locked
   ),
   resolved as (
     update public.alerts a
-    set status = 'resolved', resolved_at = now(), resolved_by = 'system', resolution_note = 'Nothing new was seen for a long time.'
+    set status = 'resolved', resolved_at = private.alert_now(a.tenant_id), resolved_by = 'system',
+        resolution_note = 'Nothing new was seen for a long time.'
     from stale s where a.id = s.id
     returning a.id
   )
@@ -2269,9 +2286,9 @@ begin
 end
 $$;
 
--- Name: call_function(text); Type: FUNCTION; Schema: private; Owner: -
+-- Name: call_function(text, jsonb); Type: FUNCTION; Schema: private; Owner: -
 
-CREATE FUNCTION private.call_function(p_path text) RETURNS void
+CREATE FUNCTION private.call_function(p_path text, p_body jsonb DEFAULT '{}'::jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $_$
@@ -2286,7 +2303,7 @@ begin
   execute 'select decrypted_secret from vault.decrypted_secrets where name = $1' into v_key using 'meterbase_secret_key';
   if v_url is not null and v_key is not null then
     execute 'select net.http_post(url => $1, body => $2, headers => $3, timeout_milliseconds => 120000)'
-      using v_url || p_path, '{}'::jsonb, jsonb_build_object('content-type', 'application/json', 'apikey', v_key);
+      using v_url || p_path, p_body, jsonb_build_object('content-type', 'application/json', 'apikey', v_key);
   end if;
 end
 $_$;
@@ -2370,6 +2387,7 @@ CREATE TABLE public.alert_channels (
     type public.alert_channel_type NOT NULL,
     name text NOT NULL,
     config jsonb DEFAULT '{}'::jsonb NOT NULL,
+    min_severity public.alert_severity DEFAULT 'low'::public.alert_severity NOT NULL,
     enabled boolean DEFAULT true NOT NULL,
     disabled_reason text,
     is_from_environment boolean DEFAULT false NOT NULL,
@@ -2390,6 +2408,10 @@ COMMENT ON COLUMN public.alert_channels.tenant_id IS 'Null: the operator''s.';
 -- Name: COLUMN alert_channels.config; Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON COLUMN public.alert_channels.config IS 'email {recipients}, slack {webhook_url, channel?}, webhook {url}, pagerduty {routing_key}, console {}. What is secret goes to Vault and leaves a mask.';
+
+-- Name: COLUMN alert_channels.min_severity; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alert_channels.min_severity IS 'It is told of alerts that are at least as severe.';
 
 -- Name: COLUMN alert_channels.disabled_reason; Type: COMMENT; Schema: public; Owner: -
 
@@ -2416,6 +2438,15 @@ begin
     else '{}'
   end;
 end
+$$;
+
+-- Name: channel_lane(public.alert_channels); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.channel_lane(p_channel public.alert_channels) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select case p_channel.type when 'email' then 'email:' || coalesce(p_channel.tenant_id::text, 'operator') else p_channel.id::text end
 $$;
 
 -- Name: channel_secret(uuid, boolean); Type: FUNCTION; Schema: private; Owner: -
@@ -2464,14 +2495,17 @@ begin
   end if;
   if exists (
     select from unnest(new.channel_ids) i
-    where not exists (
+    where not (tg_op = 'UPDATE' and i = any (old.channel_ids)) and not exists (
       select from public.alert_channels c where c.id = i and c.tenant_id is not distinct from new.tenant_id
     )
   ) then
     perform private.raise_error(400, 'invalid_alert_rule', 'A rule tells the channels of its own tenant.');
   end if;
-  if tg_op = 'INSERT' and (select count(*) from public.alert_rules r where r.tenant_id = new.tenant_id) >= 100 then
-    perform private.raise_error(409, 'too_many_alert_rules', 'A tenant has at most 100 rules.');
+  if new.type = 'usage_anomaly' and new.window_minutes > 1440 then
+    perform private.raise_error(400, 'invalid_alert_rule', 'Unusual usage is looked for in at most a day.');
+  end if;
+  if tg_op = 'INSERT' and (select count(*) from public.alert_rules r where r.tenant_id = new.tenant_id) >= 50 then
+    perform private.raise_error(409, 'too_many_alert_rules', 'A tenant has at most 50 rules.');
   end if;
   return new;
 end
@@ -2658,7 +2692,7 @@ begin
   end if;
   -- Whoever had these has fallen silent.
   update public.alert_notifications n
-  set status = case when n.attempts >= 13 then 'dead' else 'failed' end::public.notification_status,
+  set status = case when n.attempts >= 13 or not private.is_deliverable(n) then 'dead' else 'failed' end::public.notification_status,
       locked_until = null, next_attempt_at = now(), last_error = 'The worker fell silent.'
   where n.id in (
     select l.id from public.alert_notifications l
@@ -2731,8 +2765,10 @@ CREATE FUNCTION private.cleanup_old_alerts() RETURNS void
     AS $$
 begin
   delete from public.alert_notifications n
-  where n.status = 'sent' and n.sent_at < now() - interval '30 days'
-    or n.status = 'dead' and n.created_at < now() - interval '90 days';
+  where (n.status = 'sent' and n.sent_at < now() - interval '30 days'
+      or n.status = 'dead' and n.created_at < now() - interval '90 days')
+    -- Whom an alert was told to is known as long as it lasts.
+    and not exists (select from public.alerts a where a.id = n.alert_id and a.cleared_at is null);
   delete from public.alerts a where a.cleared_at < now() - interval '1 year';
 end
 $$;
@@ -2972,7 +3008,7 @@ begin
     update public.alert_notifications n
     set status = case
           when (h.outcome).ok then 'sent'
-          when (h.outcome).is_permanent or (h.outcome).is_gone or n.attempts >= 13 then 'dead'
+          when (h.outcome).is_permanent or (h.outcome).is_gone or n.attempts >= 13 or not private.is_deliverable(n) then 'dead'
           else 'failed'
         end::public.notification_status,
         locked_until = null,
@@ -3633,6 +3669,9 @@ CREATE FUNCTION private.cross_thresholds(p_tenant_id uuid, p_metric text, p_peri
 declare
   v_seen private.observation[];
 begin
+  if cardinality(p_periods) = 0 then
+    return;
+  end if;
   v_seen := array(
     select private.observe_quota(q)
     from private.quota_observations q
@@ -3986,9 +4025,15 @@ begin
   if private.is_trusted() or private.is_platform_admin() then
     return true;
   end if;
-  perform private.audit(
-    null, 'admin_access_denied', 'denied', 'admin_area', left(p_path, 200), p_severity => 'warning', p_result => 'failure'
-  );
+  if not exists (
+    select from public.audit_events e
+    where e.actor_id = coalesce(auth.uid(), private.api_key_id())::text and e.occurred_at > now() - interval '1 minute'
+      and e.event_type = 'admin_access_denied'
+  ) then
+    perform private.audit(
+      null, 'admin_access_denied', 'denied', 'admin_area', left(p_path, 200), p_severity => 'warning', p_result => 'failure'
+    );
+  end if;
   return false;
 end
 $$;
@@ -4064,8 +4109,10 @@ begin
     from unnest(v_seen) s
     join private.quota_counters c
       on c.tenant_id = s.tenant_id and c.metric = s.metric and c.period = s.period and c.subject = ''
+    join public.tenants t on t.id = s.tenant_id
     where s.period is not null and not exists (select from public.alerts a where a.dedup_key = s.dedup_key)
     order by c.metric, c.tenant_id, c.period
+    for key share of t skip locked
     for update of c skip locked
   );
   v_opened := private.open_alerts(
@@ -4084,7 +4131,7 @@ begin
   with cleared as (
     update public.alerts a
     set cleared_at = v_at + coalesce((select t.clock_offset from public.tenants t where t.id = a.tenant_id), '0'),
-        status = 'resolved', resolved_at = coalesce(a.resolved_at, now()), resolved_by = coalesce(a.resolved_by, 'system'),
+        status = 'resolved', resolved_at = coalesce(a.resolved_at, v_at + coalesce((select t.clock_offset from public.tenants t where t.id = a.tenant_id), '0')), resolved_by = coalesce(a.resolved_by, 'system'),
         resolution_note = case when a.status = 'resolved' then a.resolution_note else 'The condition is over.' end
     from unnest(v_before) v (id)
     join public.alerts b on b.id = v.id
@@ -5686,6 +5733,54 @@ CREATE FUNCTION private.is_before(p_object jsonb, p_previous jsonb) RETURNS bool
     )
 $$;
 
+-- Name: alert_notifications; Type: TABLE; Schema: public; Owner: -
+
+CREATE TABLE public.alert_notifications (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid,
+    alert_id uuid,
+    channel_id uuid,
+    kind text NOT NULL,
+    recipient text,
+    lane text DEFAULT 'email'::text NOT NULL,
+    payload jsonb DEFAULT '{}'::jsonb NOT NULL,
+    status public.notification_status DEFAULT 'pending'::public.notification_status NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
+    locked_until timestamp with time zone,
+    last_error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    sent_at timestamp with time zone,
+    CONSTRAINT alert_notifications_attempts_not_negative CHECK ((attempts >= 0)),
+    CONSTRAINT alert_notifications_dated_when_sent CHECK (((status = 'sent'::public.notification_status) = (sent_at IS NOT NULL))),
+    CONSTRAINT alert_notifications_kind_known CHECK ((kind = ANY (ARRAY['alert'::text, 'invite'::text, 'billing'::text]))),
+    CONSTRAINT alert_notifications_leased_while_sending CHECK (((status = 'sending'::public.notification_status) = (locked_until IS NOT NULL)))
+);
+
+-- Name: TABLE alert_notifications; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON TABLE public.alert_notifications IS 'The outbox: every message that has to leave, for alerts, invites and billing mails alike.';
+
+-- Name: COLUMN alert_notifications.lane; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alert_notifications.lane IS 'What fails together: invites and billing mails, the alert mails of a tenant, or one channel. A lane that hangs holds up no other.';
+
+-- Name: COLUMN alert_notifications.payload; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alert_notifications.payload IS 'What to send. Holds a secret, such as an invite''s token, until it is sent, so members do not read it.';
+
+-- Name: is_deliverable(public.alert_notifications); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.is_deliverable(p_notification public.alert_notifications) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  return p_notification.kind <> 'alert'
+    or exists (select from public.alert_channels c where c.id = p_notification.channel_id and c.enabled);
+end
+$$;
+
 -- Name: is_known_row(regclass, anyelement); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.is_known_row(p_table regclass, p_row anyelement) RETURNS boolean
@@ -5794,8 +5889,8 @@ declare
   v_key text := case new.type when 'slack' then 'webhook_url' when 'pagerduty' then 'routing_key' end;
   v_secret text := v_config ->> v_key;
 begin
-  if tg_op = 'INSERT' and (select count(*) from public.alert_channels c where c.tenant_id = new.tenant_id) >= 50 then
-    perform private.raise_error(409, 'too_many_alert_channels', 'A tenant has at most 50 channels.');
+  if tg_op = 'INSERT' and (select count(*) from public.alert_channels c where c.tenant_id = new.tenant_id) >= 20 then
+    perform private.raise_error(409, 'too_many_alert_channels', 'A tenant has at most 20 channels.');
   end if;
   if jsonb_typeof(v_config) is distinct from 'object' then
     perform private.refuse_channel('A channel''s config is an object.');
@@ -6768,7 +6863,7 @@ CREATE TABLE public.alert_rules (
     CONSTRAINT alert_rules_channel_ids_few CHECK ((cardinality(channel_ids) <= 20)),
     CONSTRAINT alert_rules_cooldown_range CHECK (((cooldown >= '00:00:00'::interval) AND (cooldown <= '31 days'::interval))),
     CONSTRAINT alert_rules_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100))),
-    CONSTRAINT alert_rules_threshold_not_negative CHECK ((threshold >= (0)::numeric)),
+    CONSTRAINT alert_rules_threshold_range CHECK (((threshold >= (0)::numeric) AND (threshold <= (1000000000)::numeric))),
     CONSTRAINT alert_rules_window_minutes_range CHECK (((window_minutes >= 1) AND (window_minutes <= 44640)))
 );
 
@@ -6905,7 +7000,7 @@ begin
       when 'payment_failure_rate' then
         select count(*) filter (where p.status = 'failed'), count(*) into v_count, v_total
         from public.payments p where p.occurred_at > v_since and p.occurred_at <= p_at;
-        if 100.0 * v_count > v_total * v_rule.threshold then
+        if v_total >= 5 and 100.0 * v_count > v_total * v_rule.threshold then
           return next private.observe(
             v_rule, null, null, 'Payments Fail', format('%s of %s payments failed in the last %s minutes.', v_count, v_total, v_rule.window_minutes),
             jsonb_build_object('failed', v_count, 'payments', v_total)
@@ -6915,9 +7010,15 @@ begin
       when 'quota_denial_rate' then
         select n.quota_denied - o.quota_denied, n.quota_denied + n.quota_allowed - o.quota_denied - o.quota_allowed
         into v_count, v_total
-        from (select * from private.health_samples s where s.sampled_at <= p_at order by s.sampled_at desc limit 1) n
-        cross join (select * from private.health_samples s where s.sampled_at >= v_since order by s.sampled_at limit 1) o;
-        if 100.0 * v_count > v_total * v_rule.threshold then
+        from (
+          select * from private.health_samples s
+          where s.sampled_at <= p_at and s.quota_allowed is not null order by s.sampled_at desc limit 1
+        ) n
+        cross join (
+          select * from private.health_samples s
+          where s.sampled_at >= v_since and s.quota_allowed is not null order by s.sampled_at limit 1
+        ) o;
+        if v_total >= 20 and v_count > 0 and 100.0 * v_count > v_total * v_rule.threshold then
           return next private.observe(
             v_rule, null, null, 'High Quota Denial Rate', format('%s of %s takes were denied in the last %s minutes.', v_count, v_total, v_rule.window_minutes),
             jsonb_build_object('denied', v_count, 'takes', v_total)
@@ -6925,15 +7026,15 @@ begin
         end if;
 
       when 'quota_denied_tenants' then
-        select count(distinct d.tenant_id) into v_count from public.quota_decisions d where d.is_first and d.created_at > v_since;
+        select count(distinct d.tenant_id) into v_count from public.quota_decisions d where d.is_first and d.created_at > v_since and d.created_at <= p_at;
         if v_count > 0 then
           select count(distinct u.tenant_id) into v_total from (
             select m.tenant_id from public.tenant_usage_metrics m
-            where m.period_type = 'hourly' and m.period_start > v_since - interval '1 hour'
+            where m.period_type = 'hourly' and m.period_start > v_since - interval '1 hour' and m.period_start <= p_at
             union all
-            select d.tenant_id from public.quota_decisions d where d.is_first and d.created_at > v_since
+            select d.tenant_id from public.quota_decisions d where d.is_first and d.created_at > v_since and d.created_at <= p_at
           ) u;
-          if 100.0 * v_count > v_total * v_rule.threshold then
+          if v_total >= 5 and 100.0 * v_count > v_total * v_rule.threshold then
             return next private.observe(
               v_rule, null, null, 'Many Tenants Denied Quota',
               format('%s of %s active tenants were denied quota in the last %s minutes.', v_count, v_total, v_rule.window_minutes),
@@ -6945,7 +7046,7 @@ begin
       when 'rate_limited_tenants' then
         select count(distinct d.tenant_id) into v_count
         from public.quota_decisions d
-        where d.is_first and d.created_at > v_since and (d.subject <> '' or d.period in ('minute', 'hour'));
+        where d.is_first and d.created_at > v_since and d.created_at <= p_at and (d.subject <> '' or d.period in ('minute', 'hour'));
         if v_count > v_rule.threshold then
           return next private.observe(
             v_rule, null, null, 'Rate Limits Exceeded', format('%s tenants used up a rate limit in the last %s minutes.', v_count, v_rule.window_minutes),
@@ -6983,7 +7084,7 @@ begin
             jsonb_build_object('actor_id', a.actor_id, 'attempts', a.attempts, 'paths', a.paths)
           )).*
           from (
-            select e.actor_id, count(*) as attempts, jsonb_agg(distinct e.entity_id) as paths
+            select e.actor_id, count(*) as attempts, to_jsonb((array_agg(distinct e.entity_id))[1:10]) as paths
             from public.audit_events e
             where e.event_type = 'admin_access_denied' and e.occurred_at > v_since
             group by e.actor_id
@@ -6991,8 +7092,9 @@ begin
           where a.attempts > v_rule.threshold;
 
       when 'critical_audit_event' then
-        select count(*), jsonb_agg(distinct e.event_type) into v_count, v_data
-        from public.audit_events e where e.severity = 'critical' and e.occurred_at > v_since;
+        select count(*), to_jsonb((array_agg(distinct e.event_type))[1:10]) into v_count, v_data
+        from public.audit_events e
+        where e.severity = 'critical' and e.occurred_at > v_since and (e.source = 'database' or e.actor_type = 'system');
         if v_count > v_rule.threshold then
           return next private.observe(
             v_rule, null, null, 'Critical Event', format('Critical events in the last %s minutes: %s.', v_rule.window_minutes, v_count),
@@ -7250,7 +7352,7 @@ begin
         where e.tenant_id = w.tenant_id and e.event_timestamp > p_at + (w.tenant).clock_offset - (w.rule)."window"
           and e.api_status_code >= 400 and e.api_status_code <> 429
           and ((w.rule).metric is null or e.event_type in (select y.id from public.usage_event_types y where y.metric = (w.rule).metric))
-        limit 10000
+        limit least(greatest((w.rule).threshold + 1, 1000), 10001)
       ) l
     ) f
     where w.type = 'execution_failure' and f.failures > (w.rule).threshold;
@@ -7294,7 +7396,7 @@ begin
     join public.tenant_usage_metrics o
       on o.tenant_id = w.tenant_id and o.period_type = p.period_type
       and o.period_start = private.window_start(p.period, s.starts_at - interval '1 second')
-    where w.type = 'cost_spike' and o.estimated_cost_usd > 0 and 100 * n.estimated_cost_usd >= o.estimated_cost_usd * (100 + (w.rule).threshold);
+    where w.type = 'cost_spike' and o.estimated_cost_usd > 0 and n.estimated_cost_usd >= 0.01 and 100 * n.estimated_cost_usd >= o.estimated_cost_usd * (100 + (w.rule).threshold);
 
   return query
     select (private.observe(
@@ -7307,13 +7409,14 @@ begin
     from (
       select distinct on (w.rule, a.tenant_id, a.metric) w.rule, w.tenant, a.*
       from (
-        select (r.rule).window_minutes, (r.rule).threshold, array_agg(r.tenant_id) as tenant_ids
-        from private.watched_tenants r where r.type = 'usage_anomaly' group by 1, 2
+        select ceil((r.rule).window_minutes / 60.0)::int as hours, min((r.rule).threshold) as threshold,
+          array_agg(distinct r.tenant_id) as tenant_ids
+        from private.watched_tenants r where r.type = 'usage_anomaly' group by 1
       ) k
-      cross join lateral private.find_anomalies(p_at, ceil(k.window_minutes / 60.0)::int, k.threshold, k.tenant_ids) a
+      cross join lateral private.find_anomalies(p_at, k.hours, k.threshold, k.tenant_ids) a
       join private.watched_tenants w
         on w.type = 'usage_anomaly' and w.tenant_id = a.tenant_id
-        and ((w.rule).window_minutes, (w.rule).threshold) = (k.window_minutes, k.threshold)
+        and ceil((w.rule).window_minutes / 60.0)::int = k.hours and (w.rule).threshold <= a.ratio
         and ((w.rule).metric is null or (w.rule).metric = a.metric)
       order by w.rule, a.tenant_id, a.metric, a.ratio desc
     ) w;
@@ -7532,12 +7635,12 @@ begin
   from public.stripe_events e
   where e.received_at > now() - interval '1 hour' and e.type not like 'meterbase.%';
   select (
-      select count(*) from public.alert_notifications n where n.status in ('pending', 'failed', 'sending')
-    ) as pending,
+      select count(*) from public.alert_notifications n where n.status in ('pending', 'failed')
+    ) + (select count(*) from public.alert_notifications n where n.status = 'sending') as pending,
     (
       select extract(epoch from now() - min(n.next_attempt_at))::int from public.alert_notifications n
       where n.status in ('pending', 'failed') and n.next_attempt_at <= now()
-        and not exists (select from private.failing_lanes l where l.lane = n.lane)
+        and (n.lane like 'email%' or not exists (select from private.failing_lanes l where l.lane = n.lane))
     ) as oldest,
     (select count(*) from public.alert_notifications n where n.status = 'dead') as dead
   into v_outbox;
@@ -7879,8 +7982,7 @@ CREATE FUNCTION private.recall_notifications() RETURNS trigger
     AS $$
 begin
   update public.alert_notifications n set status = 'dead', last_error = 'The channel was disabled or deleted.'
-  where n.lane in (old.id::text, case old.type when 'email' then 'email' end) and n.channel_id = old.id
-    and n.status in ('pending', 'failed');
+  where n.lane = private.channel_lane(old) and n.channel_id = old.id and n.status in ('pending', 'failed');
   delete from private.failing_lanes l where l.lane = old.id::text;
   if tg_op = 'DELETE' then
     delete from vault.secrets s
@@ -8338,7 +8440,7 @@ declare
   v_secret text;
 begin
   if p_channels is null or jsonb_typeof(p_channels) <> 'array' then
-    perform private.raise_error(400, 'invalid_channels', 'Channels are a JSON array of {type, name, config}.');
+    perform private.raise_error(400, 'invalid_channels', 'Channels are a JSON array of {type, name, config, min_severity?}.');
   end if;
   perform pg_advisory_xact_lock(hashtext('meterbase.register_operator_channels'));
   delete from public.alert_channels c
@@ -8348,24 +8450,30 @@ begin
   );
   get diagnostics v_changed = row_count;
   for v_wanted in
-    select w.type, w.name, w.config
-    from jsonb_to_recordset(p_channels) w (type public.alert_channel_type, name text, config jsonb)
+    select w.type, w.name, w.config, coalesce(w.min_severity, 'low') as min_severity
+    from jsonb_to_recordset(p_channels)
+      w (type public.alert_channel_type, name text, config jsonb, min_severity public.alert_severity)
   loop
     v_secret := case v_wanted.type
       when 'slack' then v_wanted.config ->> 'webhook_url' when 'pagerduty' then v_wanted.config ->> 'routing_key' end;
     select c.id into v_id from public.alert_channels c
     where c.is_from_environment and c.type = v_wanted.type and c.name = v_wanted.name;
     if not found then
-      insert into public.alert_channels (type, name, config, is_from_environment)
-      values (v_wanted.type, v_wanted.name, v_wanted.config, true);
+      insert into public.alert_channels (type, name, config, min_severity, is_from_environment)
+      values (v_wanted.type, v_wanted.name, v_wanted.config, v_wanted.min_severity, true);
       v_changed := v_changed + 1;
     elsif v_secret is not null and v_secret is distinct from private.channel_secret(v_id)
       or exists (
         select from public.alert_channels c
-        where c.id = v_id and c.config - array['webhook_url', 'routing_key'] <> v_wanted.config - array['webhook_url', 'routing_key']
+        where c.id = v_id and (
+          c.config - array['webhook_url', 'routing_key'] <> v_wanted.config - array['webhook_url', 'routing_key']
+          or c.min_severity <> v_wanted.min_severity
+        )
       )
     then
-      update public.alert_channels c set config = v_wanted.config where c.id = v_id;
+      update public.alert_channels c
+      set config = v_wanted.config, min_severity = v_wanted.min_severity, enabled = true
+      where c.id = v_id;
       v_changed := v_changed + 1;
     end if;
   end loop;
@@ -8446,7 +8554,12 @@ begin
   perform private.require_alert_permission(
     case v_notification.kind when 'alert' then v_notification.tenant_id end, 'alerts:write'
   );
-  if v_notification.status <> 'dead' or v_notification.kind = 'invite' then
+  if v_notification.status <> 'dead' or v_notification.kind = 'invite' or not private.is_deliverable(v_notification)
+    or exists (
+      select from public.alerts a
+      where a.id = v_notification.alert_id and a.status = 'resolved' and v_notification.payload ->> 'event' <> 'resolved'
+    )
+  then
     return 0;
   end if;
   update public.alert_notifications n set status = 'pending', attempts = 0, next_attempt_at = now() where n.id = p_id;
@@ -8740,7 +8853,7 @@ begin
     return 0;
   end if;
   update public.alerts a
-  set status = 'resolved', resolved_at = now(), resolved_by = private.alert_actor(), resolution_note = p_note
+  set status = 'resolved', resolved_at = private.alert_now(a.tenant_id), resolved_by = private.alert_actor(), resolution_note = p_note
   where a.id = p_id;
   perform private.tell_alerts(array[p_id], 'resolved');
   return 1;
@@ -8998,14 +9111,17 @@ CREATE FUNCTION private.sample_health() RETURNS void
 declare
   v_components jsonb := private.platform_components();
 begin
-  insert into private.health_samples (status, components, quota_allowed, quota_denied)
-  values (
-    private.overall_status(v_components), v_components,
-    coalesce((select sum(c.allowed) from private.quota_counters c), 0),
-    coalesce((select sum(d.denied) from private.quota_denials d), 0)
-  )
+  insert into private.health_samples (status, components) values (private.overall_status(v_components), v_components)
   on conflict do nothing;
-  delete from private.health_samples s where s.sampled_at < now() - interval '30 days';
+  if not exists (
+    select from private.health_samples s where s.sampled_at > now() - interval '5 minutes' and s.quota_allowed is not null
+  ) then
+    update private.health_samples s
+    set quota_allowed = coalesce((select sum(c.allowed) from private.quota_counters c), 0),
+        quota_denied = coalesce((select sum(d.denied) from private.quota_denials d), 0)
+    where s.sampled_at = now();
+  end if;
+  delete from private.health_samples s where s.sampled_at < now() - interval '31 days';
   delete from private.stripe_calls c where c.minute < now() - interval '7 days';
 end
 $$;
@@ -9700,7 +9816,8 @@ begin
       v_window.used := v_used;
       v_window.window_start := v_start;
       v_take.windows := v_take.windows || v_window;
-      if v_window.period in ('day', 'month') and v_window.subject = '' and 100.0 * v_used >= v_window.limit_value * v_next_threshold
+      if v_window.period in ('day', 'month') and v_window.subject = '' and v_window.limit_value > 0
+        and 100.0 * v_used >= v_window.limit_value * v_next_threshold
       then
         v_crossed := v_crossed || v_window.period;
       end if;
@@ -9744,20 +9861,42 @@ CREATE FUNCTION private.tell_alerts(p_alert_ids uuid[], p_event text) RETURNS vo
     SET search_path TO ''
     AS $$
 begin
-  insert into public.alert_notifications (tenant_id, alert_id, channel_id, kind, recipient, lane, payload, created_at)
-  select a.tenant_id, a.id, c.id, 'alert', r.recipient, case c.type when 'email' then 'email' else c.id::text end,
-    jsonb_build_object('event', p_event, 'alert', private.alert_facts(a, t.name, u.name)), clock_timestamp()
-  from public.alerts a
-  left join public.alert_rules u on u.id = a.rule_id
-  left join public.tenants t on t.id = a.tenant_id
-  join public.alert_channels c on c.tenant_id is not distinct from a.tenant_id and c.enabled
-  left join lateral jsonb_array_elements_text(case c.type when 'email' then c.config -> 'recipients' end) r (recipient) on true
-  where a.id = any (p_alert_ids)
-    and case p_event
-      when 'opened' then u.channel_ids = '{}' or c.id = any (u.channel_ids)
-      else c.type = any (case p_event when 'resolved' then '{pagerduty,webhook,slack}' else '{pagerduty,webhook}' end::public.alert_channel_type[])
-        and exists (select from public.alert_notifications n where n.alert_id = a.id and n.channel_id = c.id)
-    end;
+  insert into public.alert_notifications (
+    tenant_id, alert_id, channel_id, kind, recipient, lane, payload, status, last_error, created_at
+  )
+  select m.tenant_id, m.alert_id, m.channel_id, 'alert', m.recipient, m.lane, m.payload,
+    case when m.is_beyond then 'dead' else 'pending' end::public.notification_status,
+    case when m.is_beyond then 'The tenant has sent 500 alert mails within an hour.' end, clock_timestamp()
+  from (
+    select a.tenant_id, a.id as alert_id, c.id as channel_id, r.recipient, private.channel_lane(c) as lane,
+      jsonb_build_object('event', p_event, 'alert', private.alert_facts(a, t.name, u.name)) as payload,
+      c.type = 'email' and a.tenant_id is not null and 500 < (
+        row_number() over (partition by a.tenant_id, c.type order by a.id, c.id, r.recipient) + s.mails
+      ) as is_beyond
+    from public.alerts a
+    left join public.alert_rules u on u.id = a.rule_id
+    left join public.tenants t on t.id = a.tenant_id
+    join public.alert_channels c
+      on (c.tenant_id = a.tenant_id or c.tenant_id is null and a.tenant_id is null) and c.enabled and a.severity >= c.min_severity
+    cross join lateral (
+      select count(*) as mails
+      from (
+        select from public.alert_notifications n
+        where c.type = 'email' and n.tenant_id = a.tenant_id and n.created_at > now() - interval '1 hour' and n.kind = 'alert'
+          and n.recipient is not null
+        limit 500
+      ) n
+    ) s
+    left join lateral jsonb_array_elements_text(case c.type when 'email' then c.config -> 'recipients' end) r (recipient) on true
+    where a.id = any (p_alert_ids)
+      and case p_event
+        when 'opened' then u.channel_ids = '{}' or c.id = any (u.channel_ids)
+        else c.type = any (
+            case p_event when 'resolved' then '{pagerduty,webhook,slack}' else '{pagerduty,webhook}' end::public.alert_channel_type[]
+          )
+          and exists (select from public.alert_notifications n where n.alert_id = a.id and n.channel_id = c.id)
+      end
+  ) m;
 end
 $$;
 
@@ -9822,7 +9961,7 @@ begin
   end if;
   if (
     select count(*) from public.alert_notifications n
-    where n.tenant_id is not distinct from v_channel.tenant_id and n.kind = 'alert' and n.alert_id is null and n.created_at > now() - interval '1 hour'
+    where n.tenant_id = v_channel.tenant_id and n.created_at > now() - interval '1 hour' and n.kind = 'alert' and n.alert_id is null
   ) >= 60 then
     perform private.raise_error(429, 'too_many_tests', 'A tenant sends at most 60 test messages an hour.');
   end if;
@@ -9831,7 +9970,7 @@ begin
   v_alert.type := 'test';
   v_alert.severity := 'low';
   v_alert.title := 'Test alert';
-  v_alert.message := format('This is a test of the channel "%s". Nothing is wrong.', v_channel.name);
+  v_alert.message := 'This is a test of a channel. Nothing is wrong.';
   v_alert.data := '{"test": true}';
   v_alert.action_required := false;
   v_alert.dedup_key := 'test:' || v_channel.id;
@@ -9840,8 +9979,7 @@ begin
   v_alert.opened_at := now();
   return query
     insert into public.alert_notifications (tenant_id, channel_id, kind, recipient, lane, payload)
-    select v_channel.tenant_id, v_channel.id, 'alert', r.recipient,
-      case v_channel.type when 'email' then 'email' else v_channel.id::text end,
+    select v_channel.tenant_id, v_channel.id, 'alert', r.recipient, private.channel_lane(v_channel),
       jsonb_build_object('event', 'test', 'alert', private.alert_facts(
         v_alert, (select t.name from public.tenants t where t.id = v_channel.tenant_id), null
       ))
@@ -9948,21 +10086,24 @@ CREATE FUNCTION private.uptime(p_since timestamp with time zone) RETURNS numeric
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
+declare
+  v_from timestamptz := greatest(p_since, (select min(s.sampled_at) from private.health_samples s));
 begin
+  if not exists (select from private.health_samples) then
+    return null;
+  end if;
   return (
     select round((
-      coalesce(
-        sum(extract(epoch from least(s.next_at, s.sampled_at + interval '90 seconds', now()) - s.sampled_at))
-          filter (where s.status <> 'unhealthy'),
-        0
-      )
-      / nullif(extract(epoch from now() - min(s.sampled_at)), 0)
+      coalesce(sum(extract(epoch from
+        least(s.next_at, s.sampled_at + interval '90 seconds', now()) - greatest(s.sampled_at, v_from)
+      )) filter (where s.status <> 'unhealthy'), 0) / nullif(extract(epoch from now() - v_from), 0)
     )::numeric, 5)
     from (
       select h.sampled_at, h.status, lead(h.sampled_at, 1, 'infinity') over (order by h.sampled_at) as next_at
       from private.health_samples h
-      where h.sampled_at >= p_since and h.sampled_at < now()
+      where h.sampled_at > v_from - interval '90 seconds' and h.sampled_at < now()
     ) s
+    where s.next_at > v_from
   );
 end
 $$;
@@ -10179,6 +10320,17 @@ begin
 end
 $$;
 
+-- Name: wake_delivery(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.wake_delivery() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform private.call_function('/deliver-alerts', '{"background": true}');
+end
+$$;
+
 -- Name: window_start(public.quota_period, timestamp with time zone); Type: FUNCTION; Schema: private; Owner: -
 
 CREATE FUNCTION private.window_start(p_period public.quota_period, p_at timestamp with time zone) RETURNS timestamp with time zone
@@ -10361,7 +10513,7 @@ CREATE FUNCTION public.auto_resolve_stale_alerts(max_age interval DEFAULT '7 day
 
 -- Name: FUNCTION auto_resolve_stale_alerts(max_age interval); Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON FUNCTION public.auto_resolve_stale_alerts(max_age interval) IS 'Resolves the alerts of which nothing new was seen for max_age, and says how many. Platform admins.';
+COMMENT ON FUNCTION public.auto_resolve_stale_alerts(max_age interval) IS 'Resolves the alerts of which nothing new was seen for max_age, but those that require an action, and says how many. Platform admins.';
 
 -- Name: begin_checkout(uuid, text, text, text); Type: FUNCTION; Schema: public; Owner: -
 
@@ -10627,7 +10779,7 @@ CREATE FUNCTION public.enter_admin_area(path text) RETURNS boolean
 
 -- Name: FUNCTION enter_admin_area(path text); Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON FUNCTION public.enter_admin_area(path text) IS 'Whether the caller is a platform admin. Who is not is told false, and audited: a refusal that raised would leave no trace.';
+COMMENT ON FUNCTION public.enter_admin_area(path text) IS 'Whether the caller is a platform admin. Who is not is told false, and audited, once a minute: a refusal that raised would leave no trace.';
 
 -- Name: erase_audit_personal_data(uuid, text); Type: FUNCTION; Schema: public; Owner: -
 
@@ -11059,7 +11211,7 @@ CREATE FUNCTION public.register_operator_channels(channels jsonb) RETURNS intege
 
 -- Name: FUNCTION register_operator_channels(channels jsonb); Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON FUNCTION public.register_operator_channels(channels jsonb) IS 'Makes [{type, name, config}] the operator''s channels from the environment, in place of those before; says how many changed. Service role.';
+COMMENT ON FUNCTION public.register_operator_channels(channels jsonb) IS 'Makes [{type, name, config, min_severity?}] the operator''s channels from the environment, in place of those before; says how many changed. Service role.';
 
 -- Name: reject_invite(text); Type: FUNCTION; Schema: public; Owner: -
 
@@ -11103,7 +11255,7 @@ CREATE FUNCTION public.replay_alert_notification(id uuid) RETURNS integer
 
 -- Name: FUNCTION replay_alert_notification(id uuid); Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON FUNCTION public.replay_alert_notification(id uuid) IS 'Sends a dead message again, with all its attempts: 1, or 0 when it is not dead, or an invite, whose token is forgotten. Needs alerts:write; of what is no alert, platform admins.';
+COMMENT ON FUNCTION public.replay_alert_notification(id uuid) IS 'Sends a dead message again, with all its attempts: 1, or 0 when it is not dead, its channel is off, its alert has been resolved meanwhile, or it is an invite, whose token is forgotten. Needs alerts:write; of what is no alert, platform admins.';
 
 -- Name: replay_stripe_event(text); Type: FUNCTION; Schema: public; Owner: -
 
@@ -11489,14 +11641,14 @@ CREATE TABLE private.health_samples (
     sampled_at timestamp with time zone DEFAULT now() NOT NULL,
     status text NOT NULL,
     components jsonb NOT NULL,
-    quota_allowed numeric NOT NULL,
-    quota_denied numeric NOT NULL,
+    quota_allowed numeric,
+    quota_denied numeric,
     CONSTRAINT health_samples_status_known CHECK ((status = ANY (ARRAY['healthy'::text, 'degraded'::text, 'unhealthy'::text])))
 );
 
 -- Name: TABLE health_samples; Type: COMMENT; Schema: private; Owner: -
 
-COMMENT ON TABLE private.health_samples IS 'How the platform was; quota_* are the takes of all tenants since ever, for rates between two samples.';
+COMMENT ON TABLE private.health_samples IS 'How the platform was; quota_*, every five minutes, are the takes of all tenants since ever, for rates between two samples.';
 
 -- Name: invite_tokens; Type: TABLE; Schema: private; Owner: -
 
@@ -11666,42 +11818,6 @@ WITH (fillfactor='70');
 -- Name: TABLE usage_rollups; Type: COMMENT; Schema: private; Owner: -
 
 COMMENT ON TABLE private.usage_rollups IS 'What the roll-ups add to; tenant_usage_metrics and tenant_metric_usage are made from it.';
-
--- Name: alert_notifications; Type: TABLE; Schema: public; Owner: -
-
-CREATE TABLE public.alert_notifications (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    tenant_id uuid,
-    alert_id uuid,
-    channel_id uuid,
-    kind text NOT NULL,
-    recipient text,
-    lane text DEFAULT 'email'::text NOT NULL,
-    payload jsonb DEFAULT '{}'::jsonb NOT NULL,
-    status public.notification_status DEFAULT 'pending'::public.notification_status NOT NULL,
-    attempts integer DEFAULT 0 NOT NULL,
-    next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
-    locked_until timestamp with time zone,
-    last_error text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    sent_at timestamp with time zone,
-    CONSTRAINT alert_notifications_attempts_not_negative CHECK ((attempts >= 0)),
-    CONSTRAINT alert_notifications_dated_when_sent CHECK (((status = 'sent'::public.notification_status) = (sent_at IS NOT NULL))),
-    CONSTRAINT alert_notifications_kind_known CHECK ((kind = ANY (ARRAY['alert'::text, 'invite'::text, 'billing'::text]))),
-    CONSTRAINT alert_notifications_leased_while_sending CHECK (((status = 'sending'::public.notification_status) = (locked_until IS NOT NULL)))
-);
-
--- Name: TABLE alert_notifications; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON TABLE public.alert_notifications IS 'The outbox: every message that has to leave, for alerts, invites and billing mails alike.';
-
--- Name: COLUMN alert_notifications.lane; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.alert_notifications.lane IS 'What fails together: all e-mail, or one channel. A lane that hangs holds up no other.';
-
--- Name: COLUMN alert_notifications.payload; Type: COMMENT; Schema: public; Owner: -
-
-COMMENT ON COLUMN public.alert_notifications.payload IS 'What to send. Holds a secret, such as an invite''s token, until it is sent, so members do not read it.';
 
 -- Name: billing_plans; Type: TABLE; Schema: public; Owner: -
 
@@ -13417,6 +13533,10 @@ GRANT SELECT ON TABLE public.alerts TO service_role;
 
 REVOKE ALL ON FUNCTION private.alert_facts(p_alert public.alerts, p_tenant_name text, p_rule_name text) FROM PUBLIC;
 
+-- Name: FUNCTION alert_now(p_tenant_id uuid); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.alert_now(p_tenant_id uuid) FROM PUBLIC;
+
 -- Name: FUNCTION answer_amounts(p_tenant_id uuid, p_metric text, p_amounts bigint[], p_seen private.quota_window[], p_room bigint, p_take private.quota_take); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.answer_amounts(p_tenant_id uuid, p_metric text, p_amounts bigint[], p_seen private.quota_window[], p_room bigint, p_take private.quota_take) FROM PUBLIC;
@@ -13556,9 +13676,9 @@ REVOKE ALL ON FUNCTION private.calculate_billing_health_score(p_tenant_id uuid) 
 GRANT ALL ON FUNCTION private.calculate_billing_health_score(p_tenant_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION private.calculate_billing_health_score(p_tenant_id uuid) TO service_role;
 
--- Name: FUNCTION call_function(p_path text); Type: ACL; Schema: private; Owner: -
+-- Name: FUNCTION call_function(p_path text, p_body jsonb); Type: ACL; Schema: private; Owner: -
 
-REVOKE ALL ON FUNCTION private.call_function(p_path text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION private.call_function(p_path text, p_body jsonb) FROM PUBLIC;
 
 -- Name: TABLE tenants; Type: ACL; Schema: public; Owner: -
 
@@ -13604,6 +13724,11 @@ GRANT INSERT(name),UPDATE(name) ON TABLE public.alert_channels TO service_role;
 GRANT INSERT(config),UPDATE(config) ON TABLE public.alert_channels TO authenticated;
 GRANT INSERT(config),UPDATE(config) ON TABLE public.alert_channels TO service_role;
 
+-- Name: COLUMN alert_channels.min_severity; Type: ACL; Schema: public; Owner: -
+
+GRANT INSERT(min_severity),UPDATE(min_severity) ON TABLE public.alert_channels TO authenticated;
+GRANT INSERT(min_severity),UPDATE(min_severity) ON TABLE public.alert_channels TO service_role;
+
 -- Name: COLUMN alert_channels.enabled; Type: ACL; Schema: public; Owner: -
 
 GRANT INSERT(enabled),UPDATE(enabled) ON TABLE public.alert_channels TO authenticated;
@@ -13612,6 +13737,10 @@ GRANT INSERT(enabled),UPDATE(enabled) ON TABLE public.alert_channels TO service_
 -- Name: FUNCTION channel_config(p_channel public.alert_channels); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.channel_config(p_channel public.alert_channels) FROM PUBLIC;
+
+-- Name: FUNCTION channel_lane(p_channel public.alert_channels); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.channel_lane(p_channel public.alert_channels) FROM PUBLIC;
 
 -- Name: FUNCTION channel_secret(p_channel_id uuid, p_is_previous boolean); Type: ACL; Schema: private; Owner: -
 
@@ -14134,6 +14263,70 @@ GRANT ALL ON FUNCTION private.invite_member(p_tenant_id uuid, p_email text, p_ro
 -- Name: FUNCTION is_before(p_object jsonb, p_previous jsonb); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.is_before(p_object jsonb, p_previous jsonb) FROM PUBLIC;
+
+-- Name: TABLE alert_notifications; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT ON TABLE public.alert_notifications TO service_role;
+
+-- Name: COLUMN alert_notifications.id; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(id) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.tenant_id; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(tenant_id) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.alert_id; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(alert_id) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.channel_id; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(channel_id) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.kind; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(kind) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.recipient; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(recipient) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.lane; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(lane) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.status; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(status) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.attempts; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(attempts) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.next_attempt_at; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(next_attempt_at) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.locked_until; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(locked_until) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.last_error; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(last_error) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.created_at; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(created_at) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: COLUMN alert_notifications.sent_at; Type: ACL; Schema: public; Owner: -
+
+GRANT SELECT(sent_at) ON TABLE public.alert_notifications TO authenticated;
+
+-- Name: FUNCTION is_deliverable(p_notification public.alert_notifications); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.is_deliverable(p_notification public.alert_notifications) FROM PUBLIC;
 
 -- Name: FUNCTION is_known_row(p_table regclass, p_row anyelement); Type: ACL; Schema: private; Owner: -
 
@@ -14937,6 +15130,10 @@ REVOKE ALL ON FUNCTION private.verify_audit_chain(p_tenant_id uuid, p_anchor_seq
 GRANT ALL ON FUNCTION private.verify_audit_chain(p_tenant_id uuid, p_anchor_seq bigint, p_anchor_hash text) TO authenticated;
 GRANT ALL ON FUNCTION private.verify_audit_chain(p_tenant_id uuid, p_anchor_seq bigint, p_anchor_hash text) TO service_role;
 
+-- Name: FUNCTION wake_delivery(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.wake_delivery() FROM PUBLIC;
+
 -- Name: FUNCTION window_start(p_period public.quota_period, p_at timestamp with time zone); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.window_start(p_period public.quota_period, p_at timestamp with time zone) FROM PUBLIC;
@@ -15495,66 +15692,6 @@ GRANT ALL ON FUNCTION public.update_member_role(tenant_id uuid, user_id uuid, ro
 REVOKE ALL ON FUNCTION public.verify_audit_chain(tenant_id uuid, anchor_seq bigint, anchor_hash text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.verify_audit_chain(tenant_id uuid, anchor_seq bigint, anchor_hash text) TO authenticated;
 GRANT ALL ON FUNCTION public.verify_audit_chain(tenant_id uuid, anchor_seq bigint, anchor_hash text) TO service_role;
-
--- Name: TABLE alert_notifications; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT ON TABLE public.alert_notifications TO service_role;
-
--- Name: COLUMN alert_notifications.id; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT(id) ON TABLE public.alert_notifications TO authenticated;
-
--- Name: COLUMN alert_notifications.tenant_id; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT(tenant_id) ON TABLE public.alert_notifications TO authenticated;
-
--- Name: COLUMN alert_notifications.alert_id; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT(alert_id) ON TABLE public.alert_notifications TO authenticated;
-
--- Name: COLUMN alert_notifications.channel_id; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT(channel_id) ON TABLE public.alert_notifications TO authenticated;
-
--- Name: COLUMN alert_notifications.kind; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT(kind) ON TABLE public.alert_notifications TO authenticated;
-
--- Name: COLUMN alert_notifications.recipient; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT(recipient) ON TABLE public.alert_notifications TO authenticated;
-
--- Name: COLUMN alert_notifications.lane; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT(lane) ON TABLE public.alert_notifications TO authenticated;
-
--- Name: COLUMN alert_notifications.status; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT(status) ON TABLE public.alert_notifications TO authenticated;
-
--- Name: COLUMN alert_notifications.attempts; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT(attempts) ON TABLE public.alert_notifications TO authenticated;
-
--- Name: COLUMN alert_notifications.next_attempt_at; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT(next_attempt_at) ON TABLE public.alert_notifications TO authenticated;
-
--- Name: COLUMN alert_notifications.locked_until; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT(locked_until) ON TABLE public.alert_notifications TO authenticated;
-
--- Name: COLUMN alert_notifications.last_error; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT(last_error) ON TABLE public.alert_notifications TO authenticated;
-
--- Name: COLUMN alert_notifications.created_at; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT(created_at) ON TABLE public.alert_notifications TO authenticated;
-
--- Name: COLUMN alert_notifications.sent_at; Type: ACL; Schema: public; Owner: -
-
-GRANT SELECT(sent_at) ON TABLE public.alert_notifications TO authenticated;
 
 -- Name: TABLE billing_plans; Type: ACL; Schema: public; Owner: -
 

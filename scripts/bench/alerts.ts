@@ -24,7 +24,8 @@ export async function benchAlerts(databases: AlertDatabases): Promise<Comparison
     { ...databases.long_past, tenants: 1_000, days: 30 },
   ];
   for (const watched of [...sizes, ...pasts]) await writeWatched(watched);
-  await databases.few_tenants.sql`checkpoint`; // of the whole cluster: what was written before is not written while passes are measured
+  // Of the whole cluster: what was written before is not written while passes are measured.
+  await databases.few_tenants.sql`checkpoint`;
 
   const tenants = ({ tenants }: Watched) => `${tenants.toLocaleString("en-US")} tenants`;
   const days = ({ days }: Watched) => `${days} days stored`;

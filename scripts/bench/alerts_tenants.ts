@@ -18,8 +18,8 @@ export interface Watched extends Database {
 
 /**
  * Tenants on Pro with five rules and a webhook each, who use a third of every quota. Their usage is spread evenly over the
- * days, an event an hour, with the roll-ups that rules read; each day ended with a denial. Written past the functions, since only its size
- * matters here.
+ * days, an event an hour, with the roll-ups that rules read; each day ended with a denial. Written past the functions,
+ * since only its size matters here.
  */
 export async function writeWatched({ sql, tenants, days }: Watched): Promise<void> {
   console.error(`writing ${tenants.toLocaleString("en-US")} tenants with ${days} days …`);
@@ -44,38 +44,38 @@ export async function writeWatched({ sql, tenants, days }: Watched): Promise<voi
       select t.id, r.type, r.type from unnest(${RULES}::text[]) r (type), ${watched}`;
     const count = tenants * EVENTS_A_DAY * days;
     await t`
-    insert into public.tenant_usage_realtime (
-      tenant_id, event_timestamp, event_id, event_type, tokens_consumed, cost_usd, api_response_time_ms, api_status_code,
-      batch_id
-    )
-    select t.ids[1 + i % ${tenants}], now() - (i + 1) * (${days} * interval '1 day' / ${count}::float8), 'history-' || i,
-      'api_call', 150, 0.0003, 12.5, 200, -1 - i / 500
-    from generate_series(0, ${count - 1}::int) i
-    cross join (select array_agg(t.id) as ids from ${watched}) t`;
+      insert into public.tenant_usage_realtime (
+        tenant_id, event_timestamp, event_id, event_type, tokens_consumed, cost_usd, api_response_time_ms, api_status_code,
+        batch_id
+      )
+      select t.ids[1 + i % ${tenants}], now() - (i + 1) * (${days} * interval '1 day' / ${count}::float8), 'history-' || i,
+        'api_call', 150, 0.0003, 12.5, 200, -1 - i / 500
+      from generate_series(0, ${count - 1}::int) i
+      cross join (select array_agg(t.id) as ids from ${watched}) t`;
     await t`
-    insert into public.quota_decisions (
-      tenant_id, metric, period, subject, amount, allowed, reason, limit_value, used, window_start, windows, plan_id,
-      is_first, created_at
-    )
-    select t.id, 'api_calls', 'minute', '', 1, false, 'quota_exceeded', 120, 120, d.at, '[]', 'pro', true, d.at
-    from generate_series(1, ${days}::int) n
-    cross join lateral (select date_trunc('minute', now()) - n * interval '1 day') d (at), ${watched}`;
+      insert into public.quota_decisions (
+        tenant_id, metric, period, subject, amount, allowed, reason, limit_value, used, window_start, windows, plan_id,
+        is_first, created_at
+      )
+      select t.id, 'api_calls', 'minute', '', 1, false, 'quota_exceeded', 120, 120, d.at, '[]', 'pro', true, d.at
+      from generate_series(1, ${days}::int) n
+      cross join lateral (select date_trunc('minute', now()) - n * interval '1 day') d (at), ${watched}`;
     for (const [type, unit] of [
       ["hourly", "hour"],
       ["daily", "day"],
     ] as const) {
       await t`
-      insert into public.tenant_usage_metrics (
-        tenant_id, period_type, period_start, period_end, api_calls_total, api_calls_successful, api_calls_failed,
-        api_calls_rate_limited, chat_messages_sent, chat_messages_received, chat_sessions_created, embeddings_generated,
-        embeddings_tokens_used, semantic_searches_performed, total_tokens_used, estimated_cost_usd, quota_exceeded_count,
-        error_count, error_rate, peak_qps
-      )
-      select e.tenant_id, ${type}, s.at, s.at + ${`1 ${unit}`}::interval, count(*), count(*), 0, 0, 0, 0, 0, 0, 0, 0,
-        sum(e.tokens_consumed), sum(e.cost_usd), 0, 0, 0, 1
-      from public.tenant_usage_realtime e
-      cross join lateral (select date_trunc(${unit}, e.event_timestamp, 'UTC')) s (at)
-      group by e.tenant_id, s.at`;
+        insert into public.tenant_usage_metrics (
+          tenant_id, period_type, period_start, period_end, api_calls_total, api_calls_successful, api_calls_failed,
+          api_calls_rate_limited, chat_messages_sent, chat_messages_received, chat_sessions_created, embeddings_generated,
+          embeddings_tokens_used, semantic_searches_performed, total_tokens_used, estimated_cost_usd, quota_exceeded_count,
+          error_count, error_rate, peak_qps
+        )
+        select e.tenant_id, ${type}, s.at, s.at + ${`1 ${unit}`}::interval, count(*), count(*), 0, 0, 0, 0, 0, 0, 0, 0,
+          sum(e.tokens_consumed), sum(e.cost_usd), 0, 0, 0, 1
+        from public.tenant_usage_realtime e
+        cross join lateral (select date_trunc(${unit}, e.event_timestamp, 'UTC')) s (at)
+        group by e.tenant_id, s.at`;
     }
   });
   await sql`vacuum analyze`;

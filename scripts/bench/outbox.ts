@@ -67,7 +67,7 @@ export async function benchOutbox({ outbox, little, much, messages }: OutboxOpti
       }),
     );
     const title = `drain, ${workers} worker${workers === 1 ? "" : "s"}`;
-    comparisons.push(await compare(title, "messages", drains));
+    comparisons.push(await compare(title, "messages", drains, 3));
   }
   for (const outbox of all) await expectDrained(outbox);
   await Promise.all(all.map(({ end }) => end()));

@@ -119,7 +119,7 @@ create table public.alert_notifications (
 comment on table public.alert_notifications is
   'The outbox: every message that has to leave, for alerts, invites and billing mails alike.';
 comment on column public.alert_notifications.lane is
-  'What fails together: all e-mail, or one channel. A lane that hangs holds up no other.';
+  'What fails together: invites and billing mails, the alert mails of a tenant, or one channel. A lane that hangs holds up no other.';
 comment on column public.alert_notifications.payload is 'What to send. Holds a secret, such as an invite''s token, until it is sent, so members do not read it.';
 
 alter table public.alert_notifications enable row level security;

@@ -573,7 +573,12 @@ begin
     window_start = greatest(c.window_start, excluded.window_start),
     next_threshold = case when c.window_start < excluded.window_start then 0 else c.next_threshold end;
   perform private.cross_thresholds(p_tenant_id, p_metric, array(
-    select w.period from unnest(p_windows) w where w.subject = '' and w.period in ('day', 'month')
+    select w.period
+    from unnest(p_windows) w
+    join private.quota_counters c
+      on c.tenant_id = p_tenant_id and c.metric = p_metric and c.period = w.period and c.subject = w.subject
+    where w.subject = '' and w.period in ('day', 'month') and w.limit_value > 0
+      and 100.0 * c.used >= w.limit_value * c.next_threshold
   ));
 end
 $$;
@@ -755,7 +760,8 @@ begin
       v_window.used := v_used;
       v_window.window_start := v_start;
       v_take.windows := v_take.windows || v_window;
-      if v_window.period in ('day', 'month') and v_window.subject = '' and 100.0 * v_used >= v_window.limit_value * v_next_threshold
+      if v_window.period in ('day', 'month') and v_window.subject = '' and v_window.limit_value > 0
+        and 100.0 * v_used >= v_window.limit_value * v_next_threshold
       then
         v_crossed := v_crossed || v_window.period;
       end if;

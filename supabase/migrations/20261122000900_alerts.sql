@@ -83,7 +83,7 @@ create table public.alert_rules (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint alert_rules_name_length check (char_length(name) between 1 and 100),
-  constraint alert_rules_threshold_not_negative check (threshold >= 0),
+  constraint alert_rules_threshold_range check (threshold between 0 and 1000000000),
   constraint alert_rules_window_minutes_range check (window_minutes between 1 and 44640),
   constraint alert_rules_cooldown_range check (cooldown between interval '0' and interval '31 days'),
   constraint alert_rules_channel_ids_few check (cardinality(channel_ids) <= 20)
@@ -120,6 +120,7 @@ create table public.alert_channels (
   type public.alert_channel_type not null,
   name text not null,
   config jsonb not null default '{}',
+  min_severity public.alert_severity not null default 'low',
   enabled boolean not null default true,
   disabled_reason text,
   is_from_environment boolean not null default false,
@@ -132,12 +133,13 @@ comment on table public.alert_channels is 'Where a tenant, or the operator, want
 comment on column public.alert_channels.tenant_id is 'Null: the operator''s.';
 comment on column public.alert_channels.config is
   'email {recipients}, slack {webhook_url, channel?}, webhook {url}, pagerduty {routing_key}, console {}. What is secret goes to Vault and leaves a mask.';
+comment on column public.alert_channels.min_severity is 'It is told of alerts that are at least as severe.';
 comment on column public.alert_channels.disabled_reason is 'Why it was disabled without its owner: gone, its endpoint answered 410.';
 comment on column public.alert_channels.is_from_environment is 'Whether deliver-alerts keeps it as its environment says.';
 alter table public.alert_channels enable row level security;
 revoke all on public.alert_channels from anon, authenticated, service_role;
 grant select, delete on public.alert_channels to authenticated, service_role;
-grant insert (tenant_id, type, name, config, enabled), update (name, config, enabled)
+grant insert (tenant_id, type, name, config, min_severity, enabled), update (name, config, min_severity, enabled)
   on public.alert_channels to authenticated, service_role;
 create policy members_read_alert_channels on public.alert_channels for select to authenticated
   using (tenant_id = any (array(select private.tenant_ids_with('alerts:read'))) or tenant_id is null and (select private.is_platform_admin()));
@@ -182,7 +184,7 @@ comment on table public.alerts is 'What rules have seen, one row for each episod
 comment on column public.alerts.tenant_id is 'Whose alert it is; null: the operator''s. Which tenant that is about says data.tenant_id.';
 comment on column public.alerts.dedup_key is 'What it is about: the rule, the tenant, and what of it.';
 comment on column public.alerts.occurrences is 'How often it was seen with new facts, the first time included.';
-comment on column public.alerts.opened_at is 'In the time of the tenant whose it is, as last_occurred_at and cleared_at are.';
+comment on column public.alerts.opened_at is 'In the time of the tenant whose it is, as all its times are.';
 comment on column public.alerts.resolved_by is 'A user or API key, or the system when its condition was over.';
 comment on column public.alerts.cleared_at is 'When the episode ended: the condition was seen no more.';
 alter table public.alerts enable row level security;
@@ -215,14 +217,17 @@ begin
   end if;
   if exists (
     select from unnest(new.channel_ids) i
-    where not exists (
+    where not (tg_op = 'UPDATE' and i = any (old.channel_ids)) and not exists (
       select from public.alert_channels c where c.id = i and c.tenant_id is not distinct from new.tenant_id
     )
   ) then
     perform private.raise_error(400, 'invalid_alert_rule', 'A rule tells the channels of its own tenant.');
   end if;
-  if tg_op = 'INSERT' and (select count(*) from public.alert_rules r where r.tenant_id = new.tenant_id) >= 100 then
-    perform private.raise_error(409, 'too_many_alert_rules', 'A tenant has at most 100 rules.');
+  if new.type = 'usage_anomaly' and new.window_minutes > 1440 then
+    perform private.raise_error(400, 'invalid_alert_rule', 'Unusual usage is looked for in at most a day.');
+  end if;
+  if tg_op = 'INSERT' and (select count(*) from public.alert_rules r where r.tenant_id = new.tenant_id) >= 50 then
+    perform private.raise_error(409, 'too_many_alert_rules', 'A tenant has at most 50 rules.');
   end if;
   return new;
 end
@@ -310,8 +315,8 @@ declare
   v_key text := case new.type when 'slack' then 'webhook_url' when 'pagerduty' then 'routing_key' end;
   v_secret text := v_config ->> v_key;
 begin
-  if tg_op = 'INSERT' and (select count(*) from public.alert_channels c where c.tenant_id = new.tenant_id) >= 50 then
-    perform private.raise_error(409, 'too_many_alert_channels', 'A tenant has at most 50 channels.');
+  if tg_op = 'INSERT' and (select count(*) from public.alert_channels c where c.tenant_id = new.tenant_id) >= 20 then
+    perform private.raise_error(409, 'too_many_alert_channels', 'A tenant has at most 20 channels.');
   end if;
   if jsonb_typeof(v_config) is distinct from 'object' then
     perform private.refuse_channel('A channel''s config is an object.');
@@ -369,13 +374,19 @@ revoke all on function private.keep_channel_secret() from public, anon, authenti
 create trigger keep_channel_secret before insert or update of config, enabled on public.alert_channels
   for each row execute function private.keep_channel_secret();
 
+-- The lane of a channel's messages: its own, but all alert mails of a tenant share one. Invites and billing mails have another.
+create function private.channel_lane(p_channel public.alert_channels) returns text
+language sql immutable set search_path = '' as $$
+  select case p_channel.type when 'email' then 'email:' || coalesce(p_channel.tenant_id::text, 'operator') else p_channel.id::text end
+$$;
+revoke all on function private.channel_lane(public.alert_channels) from public, anon, authenticated, service_role;
+
 -- What waits for a channel that is disabled or deleted does not leave any more.
 create function private.recall_notifications() returns trigger
 language plpgsql volatile security definer set search_path = '' as $$
 begin
   update public.alert_notifications n set status = 'dead', last_error = 'The channel was disabled or deleted.'
-  where n.lane in (old.id::text, case old.type when 'email' then 'email' end) and n.channel_id = old.id
-    and n.status in ('pending', 'failed');
+  where n.lane = private.channel_lane(old) and n.channel_id = old.id and n.status in ('pending', 'failed');
   delete from private.failing_lanes l where l.lane = old.id::text;
   if tg_op = 'DELETE' then
     delete from vault.secrets s
@@ -456,7 +467,7 @@ declare
   v_secret text;
 begin
   if p_channels is null or jsonb_typeof(p_channels) <> 'array' then
-    perform private.raise_error(400, 'invalid_channels', 'Channels are a JSON array of {type, name, config}.');
+    perform private.raise_error(400, 'invalid_channels', 'Channels are a JSON array of {type, name, config, min_severity?}.');
   end if;
   perform pg_advisory_xact_lock(hashtext('meterbase.register_operator_channels'));
   delete from public.alert_channels c
@@ -466,24 +477,30 @@ begin
   );
   get diagnostics v_changed = row_count;
   for v_wanted in
-    select w.type, w.name, w.config
-    from jsonb_to_recordset(p_channels) w (type public.alert_channel_type, name text, config jsonb)
+    select w.type, w.name, w.config, coalesce(w.min_severity, 'low') as min_severity
+    from jsonb_to_recordset(p_channels)
+      w (type public.alert_channel_type, name text, config jsonb, min_severity public.alert_severity)
   loop
     v_secret := case v_wanted.type
       when 'slack' then v_wanted.config ->> 'webhook_url' when 'pagerduty' then v_wanted.config ->> 'routing_key' end;
     select c.id into v_id from public.alert_channels c
     where c.is_from_environment and c.type = v_wanted.type and c.name = v_wanted.name;
     if not found then
-      insert into public.alert_channels (type, name, config, is_from_environment)
-      values (v_wanted.type, v_wanted.name, v_wanted.config, true);
+      insert into public.alert_channels (type, name, config, min_severity, is_from_environment)
+      values (v_wanted.type, v_wanted.name, v_wanted.config, v_wanted.min_severity, true);
       v_changed := v_changed + 1;
     elsif v_secret is not null and v_secret is distinct from private.channel_secret(v_id)
       or exists (
         select from public.alert_channels c
-        where c.id = v_id and c.config - array['webhook_url', 'routing_key'] <> v_wanted.config - array['webhook_url', 'routing_key']
+        where c.id = v_id and (
+          c.config - array['webhook_url', 'routing_key'] <> v_wanted.config - array['webhook_url', 'routing_key']
+          or c.min_severity <> v_wanted.min_severity
+        )
       )
     then
-      update public.alert_channels c set config = v_wanted.config where c.id = v_id;
+      update public.alert_channels c
+      set config = v_wanted.config, min_severity = v_wanted.min_severity, enabled = true
+      where c.id = v_id;
       v_changed := v_changed + 1;
     end if;
   end loop;
@@ -496,7 +513,7 @@ grant execute on function private.register_operator_channels(jsonb) to service_r
 create function public.register_operator_channels(channels jsonb) returns int
 language sql volatile security invoker set search_path = '' as $$ select * from private.register_operator_channels($1) $$;
 comment on function public.register_operator_channels(jsonb) is
-  'Makes [{type, name, config}] the operator''s channels from the environment, in place of those before; says how many changed. Service role.';
+  'Makes [{type, name, config, min_severity?}] the operator''s channels from the environment, in place of those before; says how many changed. Service role.';
 revoke all on function public.register_operator_channels(jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.register_operator_channels(jsonb) to service_role;
 
@@ -512,24 +529,47 @@ $$;
 revoke all on function private.alert_facts(public.alerts, text, text) from public, anon, authenticated, service_role;
 
 -- Puts messages of alerts into the outbox: of an opened one to every channel of its rule; of what becomes of it to those
--- that were told and can show it.
+-- that were told and can show it. Mails to addresses that nobody has confirmed are few: what is beyond 500 of a tenant in an
+-- hour is kept, and not sent.
 create function private.tell_alerts(p_alert_ids uuid[], p_event text) returns void
 language plpgsql volatile security definer set search_path = '' as $$
 begin
-  insert into public.alert_notifications (tenant_id, alert_id, channel_id, kind, recipient, lane, payload, created_at)
-  select a.tenant_id, a.id, c.id, 'alert', r.recipient, case c.type when 'email' then 'email' else c.id::text end,
-    jsonb_build_object('event', p_event, 'alert', private.alert_facts(a, t.name, u.name)), clock_timestamp()
-  from public.alerts a
-  left join public.alert_rules u on u.id = a.rule_id
-  left join public.tenants t on t.id = a.tenant_id
-  join public.alert_channels c on c.tenant_id is not distinct from a.tenant_id and c.enabled
-  left join lateral jsonb_array_elements_text(case c.type when 'email' then c.config -> 'recipients' end) r (recipient) on true
-  where a.id = any (p_alert_ids)
-    and case p_event
-      when 'opened' then u.channel_ids = '{}' or c.id = any (u.channel_ids)
-      else c.type = any (case p_event when 'resolved' then '{pagerduty,webhook,slack}' else '{pagerduty,webhook}' end::public.alert_channel_type[])
-        and exists (select from public.alert_notifications n where n.alert_id = a.id and n.channel_id = c.id)
-    end;
+  insert into public.alert_notifications (
+    tenant_id, alert_id, channel_id, kind, recipient, lane, payload, status, last_error, created_at
+  )
+  select m.tenant_id, m.alert_id, m.channel_id, 'alert', m.recipient, m.lane, m.payload,
+    case when m.is_beyond then 'dead' else 'pending' end::public.notification_status,
+    case when m.is_beyond then 'The tenant has sent 500 alert mails within an hour.' end, clock_timestamp()
+  from (
+    select a.tenant_id, a.id as alert_id, c.id as channel_id, r.recipient, private.channel_lane(c) as lane,
+      jsonb_build_object('event', p_event, 'alert', private.alert_facts(a, t.name, u.name)) as payload,
+      c.type = 'email' and a.tenant_id is not null and 500 < (
+        row_number() over (partition by a.tenant_id, c.type order by a.id, c.id, r.recipient) + s.mails
+      ) as is_beyond
+    from public.alerts a
+    left join public.alert_rules u on u.id = a.rule_id
+    left join public.tenants t on t.id = a.tenant_id
+    join public.alert_channels c
+      on (c.tenant_id = a.tenant_id or c.tenant_id is null and a.tenant_id is null) and c.enabled and a.severity >= c.min_severity
+    cross join lateral (
+      select count(*) as mails
+      from (
+        select from public.alert_notifications n
+        where c.type = 'email' and n.tenant_id = a.tenant_id and n.created_at > now() - interval '1 hour' and n.kind = 'alert'
+          and n.recipient is not null
+        limit 500
+      ) n
+    ) s
+    left join lateral jsonb_array_elements_text(case c.type when 'email' then c.config -> 'recipients' end) r (recipient) on true
+    where a.id = any (p_alert_ids)
+      and case p_event
+        when 'opened' then u.channel_ids = '{}' or c.id = any (u.channel_ids)
+        else c.type = any (
+            case p_event when 'resolved' then '{pagerduty,webhook,slack}' else '{pagerduty,webhook}' end::public.alert_channel_type[]
+          )
+          and exists (select from public.alert_notifications n where n.alert_id = a.id and n.channel_id = c.id)
+      end
+  ) m;
 end
 $$;
 revoke all on function private.tell_alerts(uuid[], text) from public, anon, authenticated, service_role;
@@ -545,7 +585,7 @@ begin
   end if;
   if (
     select count(*) from public.alert_notifications n
-    where n.tenant_id is not distinct from v_channel.tenant_id and n.kind = 'alert' and n.alert_id is null and n.created_at > now() - interval '1 hour'
+    where n.tenant_id = v_channel.tenant_id and n.created_at > now() - interval '1 hour' and n.kind = 'alert' and n.alert_id is null
   ) >= 60 then
     perform private.raise_error(429, 'too_many_tests', 'A tenant sends at most 60 test messages an hour.');
   end if;
@@ -554,7 +594,7 @@ begin
   v_alert.type := 'test';
   v_alert.severity := 'low';
   v_alert.title := 'Test alert';
-  v_alert.message := format('This is a test of the channel "%s". Nothing is wrong.', v_channel.name);
+  v_alert.message := 'This is a test of a channel. Nothing is wrong.';
   v_alert.data := '{"test": true}';
   v_alert.action_required := false;
   v_alert.dedup_key := 'test:' || v_channel.id;
@@ -563,8 +603,7 @@ begin
   v_alert.opened_at := now();
   return query
     insert into public.alert_notifications (tenant_id, channel_id, kind, recipient, lane, payload)
-    select v_channel.tenant_id, v_channel.id, 'alert', r.recipient,
-      case v_channel.type when 'email' then 'email' else v_channel.id::text end,
+    select v_channel.tenant_id, v_channel.id, 'alert', r.recipient, private.channel_lane(v_channel),
       jsonb_build_object('event', 'test', 'alert', private.alert_facts(
         v_alert, (select t.name from public.tenants t where t.id = v_channel.tenant_id), null
       ))
@@ -611,6 +650,15 @@ end
 $$;
 revoke all on function private.alert_actor() from public, anon, authenticated, service_role;
 
+-- The time of whose an alert is.
+create function private.alert_now(p_tenant_id uuid) returns timestamptz
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return case when p_tenant_id is null then now() else private.tenant_now(p_tenant_id) end;
+end
+$$;
+revoke all on function private.alert_now(uuid) from public, anon, authenticated, service_role;
+
 create function private.acknowledge_alert(p_id uuid) returns int
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -619,7 +667,7 @@ begin
   if v_alert.status <> 'open' then
     return 0;
   end if;
-  update public.alerts a set status = 'acknowledged', acknowledged_at = now(), acknowledged_by = private.alert_actor()
+  update public.alerts a set status = 'acknowledged', acknowledged_at = private.alert_now(a.tenant_id), acknowledged_by = private.alert_actor()
   where a.id = p_id;
   perform private.tell_alerts(array[p_id], 'acknowledged');
   return 1;
@@ -647,7 +695,7 @@ begin
     return 0;
   end if;
   update public.alerts a
-  set status = 'resolved', resolved_at = now(), resolved_by = private.alert_actor(), resolution_note = p_note
+  set status = 'resolved', resolved_at = private.alert_now(a.tenant_id), resolved_by = private.alert_actor(), resolution_note = p_note
   where a.id = p_id;
   perform private.tell_alerts(array[p_id], 'resolved');
   return 1;
@@ -675,13 +723,14 @@ begin
   with stale as (
     select a.id
     from public.alerts a left join public.tenants t on t.id = a.tenant_id
-    where a.status <> 'resolved' and a.last_occurred_at < now() + coalesce(t.clock_offset, '0') - p_max_age
+    where a.status <> 'resolved' and not a.action_required and a.last_occurred_at < now() + coalesce(t.clock_offset, '0') - p_max_age
     order by a.id
     for no key update of a skip locked
   ),
   resolved as (
     update public.alerts a
-    set status = 'resolved', resolved_at = now(), resolved_by = 'system', resolution_note = 'Nothing new was seen for a long time.'
+    set status = 'resolved', resolved_at = private.alert_now(a.tenant_id), resolved_by = 'system',
+        resolution_note = 'Nothing new was seen for a long time.'
     from stale s where a.id = s.id
     returning a.id
   )
@@ -696,7 +745,7 @@ grant execute on function private.auto_resolve_stale_alerts(interval) to authent
 create function public.auto_resolve_stale_alerts(max_age interval default '7 days') returns int
 language sql volatile security invoker set search_path = '' as $$ select * from private.auto_resolve_stale_alerts($1) $$;
 comment on function public.auto_resolve_stale_alerts(interval) is
-  'Resolves the alerts of which nothing new was seen for max_age, and says how many. Platform admins.';
+  'Resolves the alerts of which nothing new was seen for max_age, but those that require an action, and says how many. Platform admins.';
 revoke all on function public.auto_resolve_stale_alerts(interval) from public, anon, authenticated, service_role;
 grant execute on function public.auto_resolve_stale_alerts(interval) to authenticated, service_role;
 

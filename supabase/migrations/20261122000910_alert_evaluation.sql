@@ -182,7 +182,7 @@ begin
         where e.tenant_id = w.tenant_id and e.event_timestamp > p_at + (w.tenant).clock_offset - (w.rule)."window"
           and e.api_status_code >= 400 and e.api_status_code <> 429
           and ((w.rule).metric is null or e.event_type in (select y.id from public.usage_event_types y where y.metric = (w.rule).metric))
-        limit 10000
+        limit least(greatest((w.rule).threshold + 1, 1000), 10001)
       ) l
     ) f
     where w.type = 'execution_failure' and f.failures > (w.rule).threshold;
@@ -226,7 +226,7 @@ begin
     join public.tenant_usage_metrics o
       on o.tenant_id = w.tenant_id and o.period_type = p.period_type
       and o.period_start = private.window_start(p.period, s.starts_at - interval '1 second')
-    where w.type = 'cost_spike' and o.estimated_cost_usd > 0 and 100 * n.estimated_cost_usd >= o.estimated_cost_usd * (100 + (w.rule).threshold);
+    where w.type = 'cost_spike' and o.estimated_cost_usd > 0 and n.estimated_cost_usd >= 0.01 and 100 * n.estimated_cost_usd >= o.estimated_cost_usd * (100 + (w.rule).threshold);
 
   return query
     select (private.observe(
@@ -239,13 +239,14 @@ begin
     from (
       select distinct on (w.rule, a.tenant_id, a.metric) w.rule, w.tenant, a.*
       from (
-        select (r.rule).window_minutes, (r.rule).threshold, array_agg(r.tenant_id) as tenant_ids
-        from private.watched_tenants r where r.type = 'usage_anomaly' group by 1, 2
+        select ceil((r.rule).window_minutes / 60.0)::int as hours, min((r.rule).threshold) as threshold,
+          array_agg(distinct r.tenant_id) as tenant_ids
+        from private.watched_tenants r where r.type = 'usage_anomaly' group by 1
       ) k
-      cross join lateral private.find_anomalies(p_at, ceil(k.window_minutes / 60.0)::int, k.threshold, k.tenant_ids) a
+      cross join lateral private.find_anomalies(p_at, k.hours, k.threshold, k.tenant_ids) a
       join private.watched_tenants w
         on w.type = 'usage_anomaly' and w.tenant_id = a.tenant_id
-        and ((w.rule).window_minutes, (w.rule).threshold) = (k.window_minutes, k.threshold)
+        and ceil((w.rule).window_minutes / 60.0)::int = k.hours and (w.rule).threshold <= a.ratio
         and ((w.rule).metric is null or (w.rule).metric = a.metric)
       order by w.rule, a.tenant_id, a.metric, a.ratio desc
     ) w;
@@ -341,7 +342,7 @@ begin
       when 'payment_failure_rate' then
         select count(*) filter (where p.status = 'failed'), count(*) into v_count, v_total
         from public.payments p where p.occurred_at > v_since and p.occurred_at <= p_at;
-        if 100.0 * v_count > v_total * v_rule.threshold then
+        if v_total >= 5 and 100.0 * v_count > v_total * v_rule.threshold then
           return next private.observe(
             v_rule, null, null, 'Payments Fail', format('%s of %s payments failed in the last %s minutes.', v_count, v_total, v_rule.window_minutes),
             jsonb_build_object('failed', v_count, 'payments', v_total)
@@ -351,9 +352,15 @@ begin
       when 'quota_denial_rate' then
         select n.quota_denied - o.quota_denied, n.quota_denied + n.quota_allowed - o.quota_denied - o.quota_allowed
         into v_count, v_total
-        from (select * from private.health_samples s where s.sampled_at <= p_at order by s.sampled_at desc limit 1) n
-        cross join (select * from private.health_samples s where s.sampled_at >= v_since order by s.sampled_at limit 1) o;
-        if 100.0 * v_count > v_total * v_rule.threshold then
+        from (
+          select * from private.health_samples s
+          where s.sampled_at <= p_at and s.quota_allowed is not null order by s.sampled_at desc limit 1
+        ) n
+        cross join (
+          select * from private.health_samples s
+          where s.sampled_at >= v_since and s.quota_allowed is not null order by s.sampled_at limit 1
+        ) o;
+        if v_total >= 20 and v_count > 0 and 100.0 * v_count > v_total * v_rule.threshold then
           return next private.observe(
             v_rule, null, null, 'High Quota Denial Rate', format('%s of %s takes were denied in the last %s minutes.', v_count, v_total, v_rule.window_minutes),
             jsonb_build_object('denied', v_count, 'takes', v_total)
@@ -361,15 +368,15 @@ begin
         end if;
 
       when 'quota_denied_tenants' then
-        select count(distinct d.tenant_id) into v_count from public.quota_decisions d where d.is_first and d.created_at > v_since;
+        select count(distinct d.tenant_id) into v_count from public.quota_decisions d where d.is_first and d.created_at > v_since and d.created_at <= p_at;
         if v_count > 0 then
           select count(distinct u.tenant_id) into v_total from (
             select m.tenant_id from public.tenant_usage_metrics m
-            where m.period_type = 'hourly' and m.period_start > v_since - interval '1 hour'
+            where m.period_type = 'hourly' and m.period_start > v_since - interval '1 hour' and m.period_start <= p_at
             union all
-            select d.tenant_id from public.quota_decisions d where d.is_first and d.created_at > v_since
+            select d.tenant_id from public.quota_decisions d where d.is_first and d.created_at > v_since and d.created_at <= p_at
           ) u;
-          if 100.0 * v_count > v_total * v_rule.threshold then
+          if v_total >= 5 and 100.0 * v_count > v_total * v_rule.threshold then
             return next private.observe(
               v_rule, null, null, 'Many Tenants Denied Quota',
               format('%s of %s active tenants were denied quota in the last %s minutes.', v_count, v_total, v_rule.window_minutes),
@@ -381,7 +388,7 @@ begin
       when 'rate_limited_tenants' then
         select count(distinct d.tenant_id) into v_count
         from public.quota_decisions d
-        where d.is_first and d.created_at > v_since and (d.subject <> '' or d.period in ('minute', 'hour'));
+        where d.is_first and d.created_at > v_since and d.created_at <= p_at and (d.subject <> '' or d.period in ('minute', 'hour'));
         if v_count > v_rule.threshold then
           return next private.observe(
             v_rule, null, null, 'Rate Limits Exceeded', format('%s tenants used up a rate limit in the last %s minutes.', v_count, v_rule.window_minutes),
@@ -419,7 +426,7 @@ begin
             jsonb_build_object('actor_id', a.actor_id, 'attempts', a.attempts, 'paths', a.paths)
           )).*
           from (
-            select e.actor_id, count(*) as attempts, jsonb_agg(distinct e.entity_id) as paths
+            select e.actor_id, count(*) as attempts, to_jsonb((array_agg(distinct e.entity_id))[1:10]) as paths
             from public.audit_events e
             where e.event_type = 'admin_access_denied' and e.occurred_at > v_since
             group by e.actor_id
@@ -427,8 +434,9 @@ begin
           where a.attempts > v_rule.threshold;
 
       when 'critical_audit_event' then
-        select count(*), jsonb_agg(distinct e.event_type) into v_count, v_data
-        from public.audit_events e where e.severity = 'critical' and e.occurred_at > v_since;
+        select count(*), to_jsonb((array_agg(distinct e.event_type))[1:10]) into v_count, v_data
+        from public.audit_events e
+        where e.severity = 'critical' and e.occurred_at > v_since and (e.source = 'database' or e.actor_type = 'system');
         if v_count > v_rule.threshold then
           return next private.observe(
             v_rule, null, null, 'Critical Event', format('Critical events in the last %s minutes: %s.', v_rule.window_minutes, v_count),
@@ -466,7 +474,7 @@ revoke all on function private.observe_platform(timestamptz) from public, anon, 
 -- From what is seen to alerts ----------------------------------------------------------------------------------------
 
 -- Opens the alerts of what is seen for the first time, tells them, and returns their ids. Holds their tenants and rules
--- first: one that is being deleted opens none, and does not end the call either.
+-- first: a rule that is being deleted opens none, and does not end the call either.
 create function private.open_alerts(p_seen private.observation[], p_at timestamptz) returns uuid[]
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -514,6 +522,9 @@ language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_seen private.observation[];
 begin
+  if cardinality(p_periods) = 0 then
+    return;
+  end if;
   v_seen := array(
     select private.observe_quota(q)
     from private.quota_observations q
@@ -567,8 +578,10 @@ begin
     from unnest(v_seen) s
     join private.quota_counters c
       on c.tenant_id = s.tenant_id and c.metric = s.metric and c.period = s.period and c.subject = ''
+    join public.tenants t on t.id = s.tenant_id
     where s.period is not null and not exists (select from public.alerts a where a.dedup_key = s.dedup_key)
     order by c.metric, c.tenant_id, c.period
+    for key share of t skip locked
     for update of c skip locked
   );
   v_opened := private.open_alerts(
@@ -587,7 +600,7 @@ begin
   with cleared as (
     update public.alerts a
     set cleared_at = v_at + coalesce((select t.clock_offset from public.tenants t where t.id = a.tenant_id), '0'),
-        status = 'resolved', resolved_at = coalesce(a.resolved_at, now()), resolved_by = coalesce(a.resolved_by, 'system'),
+        status = 'resolved', resolved_at = coalesce(a.resolved_at, v_at + coalesce((select t.clock_offset from public.tenants t where t.id = a.tenant_id), '0')), resolved_by = coalesce(a.resolved_by, 'system'),
         resolution_note = case when a.status = 'resolved' then a.resolution_note else 'The condition is over.' end
     from unnest(v_before) v (id)
     join public.alerts b on b.id = v.id

@@ -5,7 +5,7 @@
 -- four for each attempt, at most 12 hours, a fifth more or less: 13 attempts in about three days, then it is dead until
 -- somebody replays it. A receiver's Retry-After is waited for.
 --
--- Messages of one lane (all e-mail, or one channel) fail together: a claim leaves at most 20 of a lane under way that it
+-- Messages of one lane (invites and billing mails, the alert mails of a tenant, or one channel) fail together: a claim leaves at most 20 of a lane under way that it
 -- knows of, one while the lane is failing, and takes none before its own back-off is over. Lanes are looked through one after the other from a random one, so
 -- that a claim costs by lanes with messages to send and not by how many wait in them. Messages of one alert to one channel
 -- leave in their order.
@@ -54,6 +54,16 @@ end
 $$;
 revoke all on function private.channel_config(public.alert_channels) from public, anon, authenticated, service_role;
 
+-- Whether there is still a channel to send a message by.
+create function private.is_deliverable(p_notification public.alert_notifications) returns boolean
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return p_notification.kind <> 'alert'
+    or exists (select from public.alert_channels c where c.id = p_notification.channel_id and c.enabled);
+end
+$$;
+revoke all on function private.is_deliverable(public.alert_notifications) from public, anon, authenticated, service_role;
+
 create function private.claim_alert_notifications(p_max_rows int, p_lease_seconds int)
 returns setof public.claimed_notification
 language plpgsql volatile security definer set search_path = '' as $$
@@ -74,7 +84,7 @@ begin
   end if;
   -- Whoever had these has fallen silent.
   update public.alert_notifications n
-  set status = case when n.attempts >= 13 then 'dead' else 'failed' end::public.notification_status,
+  set status = case when n.attempts >= 13 or not private.is_deliverable(n) then 'dead' else 'failed' end::public.notification_status,
       locked_until = null, next_attempt_at = now(), last_error = 'The worker fell silent.'
   where n.id in (
     select l.id from public.alert_notifications l
@@ -196,7 +206,7 @@ begin
     update public.alert_notifications n
     set status = case
           when (h.outcome).ok then 'sent'
-          when (h.outcome).is_permanent or (h.outcome).is_gone or n.attempts >= 13 then 'dead'
+          when (h.outcome).is_permanent or (h.outcome).is_gone or n.attempts >= 13 or not private.is_deliverable(n) then 'dead'
           else 'failed'
         end::public.notification_status,
         locked_until = null,
@@ -301,7 +311,12 @@ begin
   perform private.require_alert_permission(
     case v_notification.kind when 'alert' then v_notification.tenant_id end, 'alerts:write'
   );
-  if v_notification.status <> 'dead' or v_notification.kind = 'invite' then
+  if v_notification.status <> 'dead' or v_notification.kind = 'invite' or not private.is_deliverable(v_notification)
+    or exists (
+      select from public.alerts a
+      where a.id = v_notification.alert_id and a.status = 'resolved' and v_notification.payload ->> 'event' <> 'resolved'
+    )
+  then
     return 0;
   end if;
   update public.alert_notifications n set status = 'pending', attempts = 0, next_attempt_at = now() where n.id = p_id;
@@ -314,7 +329,7 @@ grant execute on function private.replay_alert_notification(uuid) to authenticat
 create function public.replay_alert_notification(id uuid) returns int
 language sql volatile security invoker set search_path = '' as $$ select * from private.replay_alert_notification($1) $$;
 comment on function public.replay_alert_notification(uuid) is
-  'Sends a dead message again, with all its attempts: 1, or 0 when it is not dead, or an invite, whose token is forgotten. Needs alerts:write; of what is no alert, platform admins.';
+  'Sends a dead message again, with all its attempts: 1, or 0 when it is not dead, its channel is off, its alert has been resolved meanwhile, or it is an invite, whose token is forgotten. Needs alerts:write; of what is no alert, platform admins.';
 revoke all on function public.replay_alert_notification(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.replay_alert_notification(uuid) to authenticated, service_role;
 
@@ -323,8 +338,10 @@ create function private.cleanup_old_alerts() returns void
 language plpgsql volatile security definer set search_path = '' as $$
 begin
   delete from public.alert_notifications n
-  where n.status = 'sent' and n.sent_at < now() - interval '30 days'
-    or n.status = 'dead' and n.created_at < now() - interval '90 days';
+  where (n.status = 'sent' and n.sent_at < now() - interval '30 days'
+      or n.status = 'dead' and n.created_at < now() - interval '90 days')
+    -- Whom an alert was told to is known as long as it lasts.
+    and not exists (select from public.alerts a where a.id = n.alert_id and a.cleared_at is null);
   delete from public.alerts a where a.cleared_at < now() - interval '1 year';
 end
 $$;

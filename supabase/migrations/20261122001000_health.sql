@@ -4,7 +4,8 @@
 -- unhealthy when none is left), Stripe as last seen (degraded when a call failed in the last hour, unhealthy when three did
 -- and none has succeeded since five minutes before the last of them), webhooks (degraded above 5 % failed in an hour, or one unapplied for 5
 -- minutes), schedules (degraded when one failed last or is late, unhealthy when the roll-ups are), outbox (degraded when a
--- message is due for 5 minutes, unhealthy for 30), alerts (degraded with a critical one of the operator's). The whole is as
+-- message is due for 5 minutes, unhealthy for 30; what waits for a channel other than e-mail whose endpoint fails is not
+-- counted), alerts (degraded with a critical one of the operator's). The whole is as
 -- its worst component, but alerts alone make it no worse than degraded. Uptime is the share of the time whose samples were not
 -- unhealthy; a sample vouches for the time until the next one, 90 seconds at most, so a database that was away counts.
 --
@@ -44,11 +45,11 @@ create table private.health_samples (
   sampled_at timestamptz primary key default now(),
   status text not null,
   components jsonb not null,
-  quota_allowed numeric not null,
-  quota_denied numeric not null,
+  quota_allowed numeric,
+  quota_denied numeric,
   constraint health_samples_status_known check (status in ('healthy', 'degraded', 'unhealthy'))
 );
-comment on table private.health_samples is 'How the platform was; quota_* are the takes of all tenants since ever, for rates between two samples.';
+comment on table private.health_samples is 'How the platform was; quota_*, every five minutes, are the takes of all tenants since ever, for rates between two samples.';
 alter table private.health_samples enable row level security;
 
 create function private.record_stripe_calls(p_succeeded int, p_failed int, p_last_error text) returns void
@@ -79,9 +80,15 @@ begin
   if private.is_trusted() or private.is_platform_admin() then
     return true;
   end if;
-  perform private.audit(
-    null, 'admin_access_denied', 'denied', 'admin_area', left(p_path, 200), p_severity => 'warning', p_result => 'failure'
-  );
+  if not exists (
+    select from public.audit_events e
+    where e.actor_id = coalesce(auth.uid(), private.api_key_id())::text and e.occurred_at > now() - interval '1 minute'
+      and e.event_type = 'admin_access_denied'
+  ) then
+    perform private.audit(
+      null, 'admin_access_denied', 'denied', 'admin_area', left(p_path, 200), p_severity => 'warning', p_result => 'failure'
+    );
+  end if;
   return false;
 end
 $$;
@@ -91,7 +98,7 @@ grant execute on function private.enter_admin_area(text) to authenticated, servi
 create function public.enter_admin_area(path text) returns boolean
 language sql volatile security invoker set search_path = '' as $$ select * from private.enter_admin_area($1) $$;
 comment on function public.enter_admin_area(text) is
-  'Whether the caller is a platform admin. Who is not is told false, and audited: a refusal that raised would leave no trace.';
+  'Whether the caller is a platform admin. Who is not is told false, and audited, once a minute: a refusal that raised would leave no trace.';
 revoke all on function public.enter_admin_area(text) from public, anon, authenticated, service_role;
 grant execute on function public.enter_admin_area(text) to authenticated, service_role;
 
@@ -171,12 +178,12 @@ begin
   from public.stripe_events e
   where e.received_at > now() - interval '1 hour' and e.type not like 'meterbase.%';
   select (
-      select count(*) from public.alert_notifications n where n.status in ('pending', 'failed', 'sending')
-    ) as pending,
+      select count(*) from public.alert_notifications n where n.status in ('pending', 'failed')
+    ) + (select count(*) from public.alert_notifications n where n.status = 'sending') as pending,
     (
       select extract(epoch from now() - min(n.next_attempt_at))::int from public.alert_notifications n
       where n.status in ('pending', 'failed') and n.next_attempt_at <= now()
-        and not exists (select from private.failing_lanes l where l.lane = n.lane)
+        and (n.lane like 'email%' or not exists (select from private.failing_lanes l where l.lane = n.lane))
     ) as oldest,
     (select count(*) from public.alert_notifications n where n.status = 'dead') as dead
   into v_outbox;
@@ -232,43 +239,49 @@ language sql immutable set search_path = '' as $$
 $$;
 revoke all on function private.overall_status(jsonb) from public, anon, authenticated, service_role;
 
--- Adds a sample to the health history and forgets those of 30 days ago.
+-- Adds a sample to the health history and forgets those of 31 days ago.
 create function private.sample_health() returns void
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_components jsonb := private.platform_components();
 begin
-  insert into private.health_samples (status, components, quota_allowed, quota_denied)
-  values (
-    private.overall_status(v_components), v_components,
-    coalesce((select sum(c.allowed) from private.quota_counters c), 0),
-    coalesce((select sum(d.denied) from private.quota_denials d), 0)
-  )
+  insert into private.health_samples (status, components) values (private.overall_status(v_components), v_components)
   on conflict do nothing;
-  delete from private.health_samples s where s.sampled_at < now() - interval '30 days';
+  if not exists (
+    select from private.health_samples s where s.sampled_at > now() - interval '5 minutes' and s.quota_allowed is not null
+  ) then
+    update private.health_samples s
+    set quota_allowed = coalesce((select sum(c.allowed) from private.quota_counters c), 0),
+        quota_denied = coalesce((select sum(d.denied) from private.quota_denials d), 0)
+    where s.sampled_at = now();
+  end if;
+  delete from private.health_samples s where s.sampled_at < now() - interval '31 days';
   delete from private.stripe_calls c where c.minute < now() - interval '7 days';
 end
 $$;
 revoke all on function private.sample_health() from public, anon, authenticated, service_role;
 
--- The share of the time since p_since, or since the first sample, that was up; null without a sample.
+-- The share of the time since p_since, or since the first sample of all, that was up; null without a sample.
 create function private.uptime(p_since timestamptz) returns numeric
 language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_from timestamptz := greatest(p_since, (select min(s.sampled_at) from private.health_samples s));
 begin
+  if not exists (select from private.health_samples) then
+    return null;
+  end if;
   return (
     select round((
-      coalesce(
-        sum(extract(epoch from least(s.next_at, s.sampled_at + interval '90 seconds', now()) - s.sampled_at))
-          filter (where s.status <> 'unhealthy'),
-        0
-      )
-      / nullif(extract(epoch from now() - min(s.sampled_at)), 0)
+      coalesce(sum(extract(epoch from
+        least(s.next_at, s.sampled_at + interval '90 seconds', now()) - greatest(s.sampled_at, v_from)
+      )) filter (where s.status <> 'unhealthy'), 0) / nullif(extract(epoch from now() - v_from), 0)
     )::numeric, 5)
     from (
       select h.sampled_at, h.status, lead(h.sampled_at, 1, 'infinity') over (order by h.sampled_at) as next_at
       from private.health_samples h
-      where h.sampled_at >= p_since and h.sampled_at < now()
+      where h.sampled_at > v_from - interval '90 seconds' and h.sampled_at < now()
     ) s
+    where s.next_at > v_from
   );
 end
 $$;

@@ -8,12 +8,15 @@ begin
   if to_regclass('cron.job') is null then
     create extension pg_cron with schema pg_catalog;
   end if;
+  if to_regnamespace('net') is null and exists (select from pg_catalog.pg_available_extensions where name = 'pg_net') then
+    create extension pg_net;
+  end if;
 end
 $$;
 
 -- Calls an edge function, with the URL of the functions and the secret key that the project keeps in its Vault; where it
--- has neither, nothing is called.
-create function private.call_function(p_path text) returns void
+-- has neither, nothing is called. pg_net sends nothing else until it has its answer.
+create function private.call_function(p_path text, p_body jsonb default '{}') returns void
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_url text;
@@ -26,11 +29,20 @@ begin
   execute 'select decrypted_secret from vault.decrypted_secrets where name = $1' into v_key using 'meterbase_secret_key';
   if v_url is not null and v_key is not null then
     execute 'select net.http_post(url => $1, body => $2, headers => $3, timeout_milliseconds => 120000)'
-      using v_url || p_path, '{}'::jsonb, jsonb_build_object('content-type', 'application/json', 'apikey', v_key);
+      using v_url || p_path, p_body, jsonb_build_object('content-type', 'application/json', 'apikey', v_key);
   end if;
 end
 $$;
-revoke all on function private.call_function(text) from public, anon, authenticated, service_role;
+revoke all on function private.call_function(text, jsonb) from public, anon, authenticated, service_role;
+
+-- Lets deliver-alerts go on in the background: it answers at once.
+create function private.wake_delivery() returns void
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  perform private.call_function('/deliver-alerts', '{"background": true}');
+end
+$$;
+revoke all on function private.wake_delivery() from public, anon, authenticated, service_role;
 
 -- Every so many seconds where pg_cron knows seconds (from 1.5 on), else every minute.
 create function private.every_seconds(p_seconds int) returns text
@@ -78,6 +90,6 @@ select cron.schedule('meterbase_cleanup_usage_events', '25 3 * * *', 'select pri
 select cron.schedule('meterbase_prune_quota', '40 * * * *', 'select private.prune_quota()');
 select cron.schedule('meterbase_evaluate_alerts', '* * * * *', 'select private.evaluate_alert_rules()');
 select cron.schedule('meterbase_resolve_stale_alerts', '30 * * * *', 'select private.auto_resolve_stale_alerts()');
-select cron.schedule('meterbase_deliver_alerts', private.every_seconds(30), 'select private.call_function(''/deliver-alerts'')');
+select cron.schedule('meterbase_deliver_alerts', private.every_seconds(30), 'select private.wake_delivery()');
 select cron.schedule('meterbase_sample_health', private.every_seconds(30), 'select private.sample_health()');
 select cron.schedule('meterbase_cleanup_alerts', '55 3 * * *', 'select private.cleanup_old_alerts()');

@@ -37,10 +37,12 @@ async function mailsTo(address: string): Promise<Mail[]> {
 }
 
 /** The result of a call of the data API. */
-async function answered<T>(call: PromiseLike<{ data: T; error: { message: string } | null }>): Promise<T> {
+async function answered<T>(
+  call: PromiseLike<{ data: T; error: { message: string } | null }>,
+): Promise<NonNullable<T>> {
   const { data, error } = await call;
-  if (error) throw new Error(error.message);
-  return data;
+  if (error || data === null) throw new Error(error?.message ?? "nothing was answered");
+  return data as NonNullable<T>;
 }
 
 test("with pg_cron and pg_net alone, what crosses a threshold, an invite and a bill reach whom they are for, within two minutes", async () => {
@@ -59,7 +61,7 @@ test("with pg_cron and pg_net alone, what crosses a threshold, an invite and a b
   const signUp = await owner.auth.signUp({ email, password: "correct horse battery staple" });
   if (signUp.error) throw signUp.error;
   const tenant = await answered(owner.rpc("create_tenant", { name: "Acme", plan_id: "trial" }));
-  const tenant_id = tenant?.id as string;
+  const tenant_id = tenant.id;
 
   const [address, guest] = [`${randomUUID()}@example.com`, `${randomUUID()}@example.com`];
   const [slackPath, hookPath] = [`/slack/${randomUUID()}`, `/hook/${randomUUID()}`];
@@ -75,12 +77,9 @@ test("with pg_cron and pg_net alone, what crosses a threshold, an invite and a b
     name: type,
     config,
   }));
-  await answered(owner.from("alert_channels").insert(channels));
-  await answered(
-    owner
-      .from("alert_rules")
-      .insert({ tenant_id, name: "Tokens", type: "usage_threshold", metric: "tokens" }),
-  );
+  const rule = { tenant_id, name: "Tokens", type: "usage_threshold", metric: "tokens" };
+  await answered(owner.from("alert_channels").insert(channels).select("id"));
+  await answered(owner.from("alert_rules").insert(rule).select("id"));
 
   const startedAt = Date.now();
   const within = async (holds: () => Promise<boolean>) => {

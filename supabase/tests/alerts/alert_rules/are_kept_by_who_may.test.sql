@@ -1,5 +1,5 @@
 begin;
-select plan(62);
+select plan(66);
 
 -- The same for rules and channels: who may read, add, change and delete acme's, globex' and the operator's.
 select tests.create_user(u) from unnest(array['viewer', 'editor', 'admin', 'owner', 'stranger', 'suspended', 'root']) u;
@@ -83,6 +83,14 @@ select is(
   pg_temp.touched('admin', $$ insert into public.alert_channels (id, tenant_id, name, type) values (gen_random_uuid(), tests.tenant_id('acme'), 'x', 'console') returning name $$),
   'refused', 'nor chooses an id'
 );
+-- Without reading it back either.
+select tests.act_as_user('admin');
+select is(
+  tests.error_of(format('insert into public.%s (tenant_id, name, type) values (%L, %L, %L)', t, tests.tenant_id(n), 'x', case t when 'alert_rules' then 'usage_threshold' else 'console' end)),
+  '42501', format('an admin adds none of %s to %s', t, coalesce(n, 'the operator'))
+)
+from unnest(array['alert_rules', 'alert_channels']) t, unnest(array['globex', null]) n;
+select tests.act_as_owner();
 -- What a suspended tenant has stays as it is.
 update public.tenants set status = 'suspended' where id = tests.tenant_id('acme');
 select is(pg_temp.touched('owner', 'select name from public.alert_rules'), '', 'in a suspended tenant nobody reads rules');

@@ -1,5 +1,5 @@
 begin;
-select plan(15);
+select plan(16);
 
 update public.alert_rules set enabled = false;
 select tests.create_tenant(t, 'unlimited') from unnest(array['acme', 'globex', 'initech']) t;
@@ -33,6 +33,8 @@ select is((select (message, occurrences)::text from public.alerts), '("Failed in
 select is((select resolved from evaluate_alert_rules(now() + interval '59 minutes')), 1, 'when they are an hour ago, it is over');
 
 -- In the tenant's time.
+select pg_temp.record(9, 500, '60 minutes', p_tenant => 'initech');
+select is(pg_temp.opened(), 0, 'before the last hour of the tenant''s own time nothing counts');
 select pg_temp.record(6, 500, '59 minutes', p_tenant => 'initech');
 select is(pg_temp.opened(), 1, 'an hour of the tenant''s own time counts');
 select is((select opened_at from public.alerts where tenant_id = tests.tenant_id('initech')), now() + interval '3 days', 'and when it opens');

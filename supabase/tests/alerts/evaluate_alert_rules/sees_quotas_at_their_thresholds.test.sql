@@ -1,5 +1,5 @@
 begin;
-select plan(26);
+select plan(27);
 
 update public.alert_rules set enabled = false;
 select tests.create_tenant(t, 'trial') from unnest(array['acme', 'globex']) t;
@@ -29,6 +29,7 @@ begin
 end
 $$;
 
+select is(pg_temp.opens(20000, 'tokens', 'day', 'ann'), null, 'what somebody used is not what the tenant did');
 select is(pg_temp.opens(7999), null, 'below 80 % nothing is seen');
 select is(pg_temp.opens(8000), 'usage medium 80, warning medium 80', 'at 80 % it is');
 select is(pg_temp.opens(9499), null, 'nothing more below 95 %');

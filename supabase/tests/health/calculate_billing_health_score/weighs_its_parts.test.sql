@@ -1,5 +1,5 @@
 begin;
-select plan(47);
+select plan(48);
 
 select tests.create_tenant(t, 'trial') from unnest(array['acme', 'globex']) t;
 update public.alert_rules set enabled = false;
@@ -45,8 +45,10 @@ select is(
 -- Payments: 40 % of 100, less 40 for each open invoice with a failed payment, less 10 for each other.
 select pg_temp.invoice('open without', 'open', 0), pg_temp.invoice('long ago', 'paid', 3, '30 days'), pg_temp.invoice('x', 'open', 2, p_tenant => 'globex');
 select is(pg_temp.score(), '100 A', 'an open invoice is nothing, nor what failed thirty days ago, nor another tenant''s');
-select pg_temp.invoice('a', 'open', 3, '100 days');
-select is(pg_temp.score(), '84 B', 'one that failed, however often and long ago: 100 - 0.4 × 40');
+select pg_temp.invoice('a', 'open', 3);
+select is(pg_temp.score(), '84 B', 'one that failed, however often: 100 - 0.4 × 40');
+update public.payments set occurred_at = now() - interval '100 days' where stripe_invoice_id = 'a';
+select is(pg_temp.score(), '84 B', 'and however long ago');
 select pg_temp.invoice('b', 'paid', 1, interval '30 days' - interval '1 microsecond');
 select is(pg_temp.score(), '80 B', 'another that failed and was paid: 100 - 0.4 × 50');
 select pg_temp.invoice('c', null, 1);

@@ -1,5 +1,5 @@
 begin;
-select plan(27);
+select plan(28);
 
 create function pg_temp.put(p_lane text, p_count int) returns void language sql as $$
   insert into public.alert_notifications (kind, lane, recipient) select 'alert', p_lane, p_lane from generate_series(1, p_count)
@@ -69,6 +69,14 @@ insert into public.alert_notifications (kind, channel_id, recipient, status, loc
 select 'alert', gen_random_uuid(), 'mail', 'sending', now() + interval '1 minute' from generate_series(1, 10);
 select pg_temp.complete('email', 10, '{"ok": false, "blocks_channel": true}');
 select is(pg_temp.lane('email'), '(1,00:00:02)', 'what is told of at once is one failure, however many channels it is about');
+
+-- One that arrived proves the lane well, though another of it did not.
+delete from private.failing_lanes;
+insert into public.alert_notifications (kind, lane, recipient, status, locked_until) select 'alert', 'e', i, 'sending', now() + interval '1 minute' from generate_series(1, 3) i;
+select complete_alert_notifications((
+  select jsonb_agg(jsonb_build_object('id', id, 'ok', recipient = '2', 'blocks_channel', recipient <> '2')) from public.alert_notifications where lane = 'e'
+));
+select is(pg_temp.lane('e'), null, 'a lane in which one of those told of arrived does not fail');
 
 -- Told of together with another lane.
 insert into private.failing_lanes (lane, failures, retry_at) values ('a', 1, now());
