@@ -101,6 +101,7 @@ const channelFields = {
   id: z.string(),
   tenant_id: z.string().nullable(),
   name: z.string(),
+  min_severity: AlertSeverity,
   enabled: z.boolean(),
   is_from_environment: z.boolean(),
   disabled_reason: z.string().nullable(),
@@ -110,7 +111,7 @@ const channelFields = {
 };
 
 /**
- * Where alerts go to; `tenant_id` null: the operator's. Secrets are in Vault and never read again: of Slack's `webhook_url` and
+ * Where alerts of `min_severity` and above go to; `tenant_id` null: the operator's. Secrets are in Vault and never read again: of Slack's `webhook_url` and
  * PagerDuty's `routing_key` there is a mask (`https://hooks.slack.com/…`). `disabled_reason`: why the database has switched it
  * off, as when the endpoint is gone. `secret_rotated_at`, of a webhook alone: since when its signing secret is the present one.
  * `is_from_environment`: one of the operator's that its configuration names, and takes away again.
@@ -132,7 +133,11 @@ export const AlertChannel = z.discriminatedUnion("type", [
 ]);
 export type AlertChannel = z.infer<typeof AlertChannel>;
 
-const channelInput = { name: z.string(), enabled: z.boolean().exactOptional() };
+const channelInput = {
+  name: z.string(),
+  min_severity: AlertSeverity.exactOptional(),
+  enabled: z.boolean().exactOptional(),
+};
 const EmailConfig = z.strictObject({ recipients: z.array(z.email()).min(1) });
 const SlackConfig = z.strictObject({ webhook_url: z.url(), channel: z.string().exactOptional() });
 const WebhookConfig = z.strictObject({ url: z.url() });
@@ -152,6 +157,7 @@ export type NewAlertChannel = z.infer<typeof NewAlertChannel>;
 /** What is to change of a channel. A `config` is the whole of it, in clear; its type stays. */
 export interface AlertChannelChanges {
   name?: string;
+  min_severity?: AlertSeverity;
   enabled?: boolean;
   config?: Exclude<NewAlertChannel["config"], undefined>;
 }

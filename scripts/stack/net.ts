@@ -81,11 +81,11 @@ export async function keepSecrets(databaseUrl: string, secrets: Record<string, s
   }
 }
 
-/** Has the database call an edge function, as its schedule does. */
-export async function callFunction(databaseUrl: string, path: string): Promise<void> {
+/** Has the database wake the delivery of its outbox, as its schedule does. */
+export async function wakeDelivery(databaseUrl: string): Promise<void> {
   const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
   try {
-    await sql`select private.call_function(${path})`;
+    await sql`select private.wake_delivery()`;
   } finally {
     await sql.end();
   }

@@ -6,7 +6,7 @@ import { createApi } from "./api.ts";
 import { startCron } from "./cron.ts";
 import { type DatabaseOptions, startDatabase } from "./database.ts";
 import { startFunctions } from "./functions.ts";
-import { callFunction, keepSecrets, startNet } from "./net.ts";
+import { keepSecrets, startNet, wakeDelivery } from "./net.ts";
 import { startServer } from "./server.ts";
 import { DEFAULT_PORT, PUBLISHABLE_KEY, SECRET_KEY, SIGNING_JWK } from "./settings.ts";
 import { startMailbox } from "./stand_ins/mailbox.ts";
@@ -108,7 +108,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       meterbase_functions_url: functionsUrl,
       meterbase_secret_key: SECRET_KEY,
     });
-    await callFunction(databaseUrl, "/deliver-alerts"); // from then on the schedule does
+    await wakeDelivery(databaseUrl); // from then on the schedule does
     return {
       info: {
         url: gateway.url,

@@ -49,7 +49,7 @@ async function channelsTo(paths: string[]): Promise<string[]> {
   const ids: string[] = [];
   let tenantId = "";
   for (const [i, path] of paths.entries()) {
-    if (i % 25 === 0) tenantId = await newTenant(sql); // which may have few
+    if (i % 10 === 0) tenantId = await newTenant(sql); // which may have few
     const [channel] = await sql`
       insert into public.alert_channels (tenant_id, type, name, config)
       values (${tenantId}, 'webhook', 'Endpoint', ${sql.json({ url: `http://127.0.0.1:${port}${path}` })}) returning id`;

@@ -219,7 +219,7 @@ interface Fate {
   error: string | null;
 }
 
-const PER_TENANT = 40; // a tenant has few channels
+const PER_TENANT = 10; // a tenant has few channels
 
 /** What becomes of a message to each of the URLs, of which each is a webhook's or that of Slack. */
 async function send(urls: string[]): Promise<Fate[]> {

@@ -19,6 +19,8 @@ const channel = {
   name: z.string(),
   /** By type: email {recipients}, slack {webhook_url, channel?}, webhook {url}, pagerduty {routing_key}, console {}. */
   config: z.record(z.string(), z.unknown()),
+  /** What is less severe is not told; `low`, all, when absent. */
+  min_severity: severity.optional(),
   enabled: z.boolean().optional(),
 };
 const changesOf = <Shape extends z.ZodRawShape>(shape: Shape) =>
