@@ -43,6 +43,7 @@ const channel = {
   tenant_id: null,
   name: "Us",
   type: "email",
+  min_severity: "low",
   config: { recipients: ["a@example.com"] },
   enabled: true,
   is_from_environment: false,
