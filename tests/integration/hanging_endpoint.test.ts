@@ -11,8 +11,8 @@ import { until } from "../helpers/until.ts";
 import { newTenant } from "../helpers/usage.ts";
 
 const ENDPOINTS = 100;
-const ROUNDS = scaled(12, 60);
-const PAUSE_MS = 200;
+const ROUNDS = scaled(10, 60);
+const PAUSE_MS = 300;
 
 let database: Database;
 let sql: Sql;
@@ -101,5 +101,5 @@ test("of 100 endpoints one that hangs does not hold up the others", async () => 
   );
   expect(hasHung).toBeGreaterThan(0);
   // Twice as much is the aim, which the machine's other work may spoil; who waits for it, waits for ten seconds.
-  expect(beside).toBeLessThan(Math.max(4 * without, 2_000));
+  expect(beside).toBeLessThan(Math.max(2 * without, 4_000));
 }, 300_000);

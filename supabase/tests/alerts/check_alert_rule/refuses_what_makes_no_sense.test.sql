@@ -1,5 +1,5 @@
 begin;
-select plan(26);
+select plan(27);
 
 select tests.create_user('olga');
 select tests.create_tenant(t, 'free') from unnest(array['acme', 'globex']) t;
@@ -47,7 +47,14 @@ select is(
 );
 select is(pg_temp.fault(jsonb_build_object('name', n)), f, 'a name has 1 to 100 characters: ' || length(n))
 from (values ('', '23514'), (repeat('x', 100), null), (repeat('x', 101), '23514')) names (n, f);
-select is(pg_temp.fault('{"threshold": -1}'), '23514', 'a threshold is not negative');
+select is(
+  array[pg_temp.fault('{"threshold": -1}'), pg_temp.fault('{"threshold": 1000000000}'), pg_temp.fault('{"threshold": 1000000001}')], array['23514', null, '23514'],
+  'a threshold is not negative, nor more than a billion'
+);
+select is(
+  array[pg_temp.fault('{"type": "usage_anomaly", "window_minutes": 1440}'), pg_temp.fault('{"type": "usage_anomaly", "window_minutes": 1441}')], array[null, 'PT400 invalid_alert_rule'],
+  'unusual usage is looked for in at most a day'
+);
 select is(
   array[pg_temp.fault('{"window_minutes": 0}'), pg_temp.fault('{"window_minutes": 1}'), pg_temp.fault('{"window_minutes": 44640}'), pg_temp.fault('{"window_minutes": 44641}')],
   array['23514', null, null, '23514'], 'a window has 1 minute to 31 days'
@@ -57,10 +64,10 @@ select is(
   array['23514', null, '23514'], 'nor is a cooldown negative, or longer than 31 days'
 );
 select tests.act_as_owner();
-insert into public.alert_channels (tenant_id, type, name) select tests.tenant_id('acme'), 'console', 'many' from generate_series(1, 21);
+insert into public.alert_channels (type, name) select 'console', 'many' from generate_series(1, 21);
 select is(
   tests.error_of(format('insert into public.alert_rules (tenant_id, name, type, channel_ids)
-    select tenant_id, ''r'', ''usage_threshold'', (array_agg(id))[:%s] from public.alert_channels where name = ''many'' group by 1', n)), f,
+    select tenant_id, ''r'', ''system_error'', (array_agg(id))[:%s] from public.alert_channels where name = ''many'' group by 1', n)), f,
   'a rule names at most 20 channels: ' || n
 )
 from (values (20, null), (21, '23514')) many (n, f);

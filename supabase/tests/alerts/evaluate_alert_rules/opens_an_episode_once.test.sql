@@ -41,7 +41,7 @@ select is(pg_temp.pass('62 minutes'), '(0,1)', 'when the condition is over, it i
 select is(pg_temp.state(), 'resolved 2 cleared 01:02:00', 'and cleared');
 select results_eq(
   $$ select resolved_by, resolution_note, resolved_at from public.alerts $$,
-  $$ values ('system', 'The condition is over.', now()) $$, 'by itself'
+  $$ values ('system', 'The condition is over.', now() + interval '62 minutes') $$, 'by itself'
 );
 select is(pg_temp.told(), 'opened resolved', 'which is told');
 select is(pg_temp.pass('63 minutes'), '(0,0)', 'once');

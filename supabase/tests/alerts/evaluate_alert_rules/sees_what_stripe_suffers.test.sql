@@ -1,5 +1,5 @@
 begin;
-select plan(33);
+select plan(34);
 
 select tests.create_tenant('acme', 'free');
 create function pg_temp.watch(p_type text, p_threshold numeric default null, p_window int default null) returns void language sql as $$
@@ -79,6 +79,9 @@ create function pg_temp.pay(p_count int, p_status text, p_ago interval default '
   select tests.tenant_id('acme'), gen_random_uuid(), 1, p_status::public.payment_status, 'p', 1, 'usd', now() - p_ago from generate_series(1, p_count)
 $$;
 select is(pg_temp.opened(), 0, 'without payments none fails');
+select pg_temp.pay(4, 'failed');
+select is(pg_temp.opened(), 0, 'of four payments any share is few');
+delete from public.payments;
 select pg_temp.pay(9, 'succeeded'), pg_temp.pay(1, 'failed'), pg_temp.pay(9, 'failed', '24 hours'), pg_temp.pay(9, 'failed', '-1 second');
 select is(pg_temp.opened(), 0, '10 % of a day''s payments is not more than 10 %, nor are those of a day ago, or to come');
 select pg_temp.pay(1, 'failed', '0');

@@ -1,8 +1,8 @@
 begin;
-select plan(24);
+select plan(29);
 
 delete from private.health_samples;
-select tests.create_tenant('t' || i, 'trial') from generate_series(1, 10) i;
+select tests.create_tenant('t' || i, 'trial') from generate_series(1, 20) i;
 create function pg_temp.watch(p_type text, p_threshold numeric default null, p_window int default null) returns void language sql as $$
   delete from public.alert_rules;
   delete from public.alerts;
@@ -34,6 +34,13 @@ select is((select message from public.alerts), '506 of 1601 takes were denied in
 select pg_temp.watch('quota_denial_rate', 32, 121);
 select is(pg_temp.opened(), 0, 'and threshold');
 
+delete from private.health_samples;
+select pg_temp.watch('quota_denial_rate', 0);
+select pg_temp.sample('50 minutes', 0, 0), pg_temp.sample('0', 0, 19);
+select is(pg_temp.opened(), 0, 'of nineteen takes any share is few');
+insert into private.health_samples (sampled_at, status, components) values (now() - interval '1 minute', 'healthy', '{}'), (now() + interval '10 seconds', 'healthy', '{}');
+select pg_temp.sample('-20 seconds', 0, 20);
+select is(pg_temp.opened('20 seconds'), 1, 'of twenty it is not, whatever samples do not count takes');
 -- The share of tenants.
 create function pg_temp.deny(p_tenants int[], p_metric text default 'tokens', p_ago interval default '0', p_subject text default '', p_period public.quota_period default 'day')
 returns void language sql as $$
@@ -48,26 +55,34 @@ create function pg_temp.use(p_tenants int[], p_ago interval default '0') returns
 $$;
 select pg_temp.watch('quota_denied_tenants');
 select is(pg_temp.opened(), 0, 'nobody was denied');
-select pg_temp.use(array[2, 3, 4]), pg_temp.use(array[5], '24 hours'), pg_temp.use(array[6, 7, 8, 9], '26 hours');
-select pg_temp.deny(array[1], p_ago => '1 hour'), pg_temp.deny(array[1]), pg_temp.deny(array[6], p_ago => '24 hours');
-select is(pg_temp.opened(), 0, '1 of 5 tenants that are active within the day is not more than 20 %');
-delete from public.tenant_usage_metrics where tenant_id = tests.tenant_id('t5');
-select is(pg_temp.opened(), 1, '1 of 4 is');
+select pg_temp.deny(array[1], p_ago => '1 hour'), pg_temp.deny(array[1]), pg_temp.deny(array[11], p_ago => '24 hours'), pg_temp.deny(array[12], p_ago => '-1 second');
+select pg_temp.use(array[2, 3]), pg_temp.use(array[4], '24 hours'), pg_temp.use(array[11, 12, 13, 14], '26 hours'), pg_temp.use(array[15], '-2 hours');
+select is(pg_temp.opened(), 0, 'of four tenants that are active within the day, any share is few');
+select pg_temp.use(array[5]);
+select is(pg_temp.opened(), 0, '1 of 5 is not more than 20 %');
+select pg_temp.deny(array[6, 2], 'embeddings');
+select is(pg_temp.opened(), 1, '3 of 6 are');
+delete from public.quota_decisions where tenant_id in (tests.tenant_id('t6'), tests.tenant_id('t2'));
+select is((select resolved from evaluate_alert_rules()), 1, '1 of 5 is not any more');
+select pg_temp.deny(array[2], 'embeddings');
+select is(pg_temp.opened(), 1, '2 of 5 are');
 select is(
-  pg_temp.seen(), 'high f Many Tenants Denied Quota: 1 of 4 active tenants were denied quota in the last 1440 minutes. {"active_tenants": 4, "denied_tenants": 1}',
+  (select concat_ws(' ', severity, action_required, title || ':', message, data - 'threshold' - 'window_minutes') from public.alerts where status = 'open'),
+  'high f Many Tenants Denied Quota: 2 of 5 active tenants were denied quota in the last 1440 minutes. {"active_tenants": 5, "denied_tenants": 2}',
   'one that was denied everything is active, too'
 );
-update public.quota_decisions set is_first = false where tenant_id = tests.tenant_id('t1');
+update public.quota_decisions set is_first = false where tenant_id = tests.tenant_id('t2');
 select is((select resolved from evaluate_alert_rules()), 1, 'by the first denial of a window alone');
-select pg_temp.deny(array[1, 2], 'embeddings');
-select pg_temp.watch('quota_denied_tenants', 50);
+select pg_temp.deny(array[1, 3], 'embeddings');
+select pg_temp.watch('quota_denied_tenants', 40);
 select is(pg_temp.opened(), 0, 'by the rule''s own threshold');
-select pg_temp.watch('quota_denied_tenants', 49);
-select is(pg_temp.opened(), 1, '2 of 4');
+select pg_temp.watch('quota_denied_tenants', 39);
+select is(pg_temp.opened(), 1, '2 of 5');
 
 -- The number of tenants whose rate is limited.
 delete from public.quota_decisions;
 select pg_temp.watch('rate_limited_tenants');
+select pg_temp.deny(array[5], 'api_calls', '-1 second', p_period => 'minute');
 select pg_temp.deny(array[1], 'api_calls', p_period => 'minute'), pg_temp.deny(array[1], 'embeddings', p_period => 'hour'), pg_temp.deny(array[2, 3]),
   pg_temp.deny(array[4], 'api_calls', '60 minutes', p_period => 'minute');
 select is(pg_temp.opened(), 0, 'one tenant is not more than one; a day''s quota is no rate, and an hour ago was before');

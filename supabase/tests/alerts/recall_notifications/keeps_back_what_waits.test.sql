@@ -9,7 +9,7 @@ insert into public.alert_rules (tenant_id, name, type, channel_ids) select tests
   array(select id from public.alert_channels where name = any (n) order by name)
 from (values ('hook', '{hook}'::text[]), ('both', '{hook,mail}'), ('mail', '{mail}'), ('all', '{}')) rules (r, n);
 insert into public.alert_notifications (tenant_id, channel_id, kind, lane, status, locked_until, sent_at, last_error)
-select c.tenant_id, c.id, 'alert', case c.type when 'email' then 'email' else c.id::text end, s,
+select c.tenant_id, c.id, 'alert', private.channel_lane(c), s,
   case s when 'sending' then now() end, case s when 'sent' then now() end, s::text
 from public.alert_channels c, unnest(enum_range(null::public.notification_status)) s;
 create temp table ids as select id, name from public.alert_channels;

@@ -1,5 +1,5 @@
 begin;
-select plan(25);
+select plan(31);
 
 select tests.create_user('root');
 insert into public.platform_admins (user_id) values (tests.user_id('root'));
@@ -43,6 +43,13 @@ select is(pg_temp.listed(), null, 'leaves none');
 select is((select count(*) from public.alert_channels where name in ('by hand', 'console')), 2::bigint, 'but what is not from the environment');
 select is(register_operator_channels('[{"type": "console", "name": "by hand", "config": {}}]'), 1, 'one of the same name is another');
 select is((select count(*) from public.alert_channels where name = 'by hand'), 2::bigint, 'beside it');
+select is(register_operator_channels('[{"type": "console", "name": "by hand", "config": {}, "min_severity": "high"}]'), 1, 'how severe is a change');
+select is(register_operator_channels('[{"type": "console", "name": "by hand", "config": {}, "min_severity": "high"}]'), 0, 'once');
+update public.alert_channels set enabled = false where is_from_environment;
+select is(register_operator_channels('[{"type": "console", "name": "by hand", "config": {}, "min_severity": "high"}]'), 0, 'one that was disabled');
+select is((select enabled from public.alert_channels where is_from_environment), false, 'stays so');
+select is(register_operator_channels('[{"type": "console", "name": "by hand", "config": {}}]'), 1, 'until the environment changes');
+select is((select (enabled, min_severity)::text from public.alert_channels where is_from_environment), '(t,low)', 'and it is told of all without a severity');
 select is(tests.error_of(format('select register_operator_channels(%L)', c)), f, 'refused: ' || coalesce(c, 'null'))
 from (values (null, 'PT400 invalid_channels'), ('{}', 'PT400 invalid_channels'), ('"x"', 'PT400 invalid_channels'), ('[{"type": "slack", "name": "s", "config": {}}]', 'PT400 invalid_alert_channel')) calls (c, f);
 select is((select count(*) from public.alert_channels where is_from_environment), 1::bigint, 'what is refused changes nothing');

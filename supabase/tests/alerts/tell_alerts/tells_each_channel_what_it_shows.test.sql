@@ -25,7 +25,7 @@ select results_eq(
 select is(
   (select string_agg(distinct case when n.lane = c.id::text then 'its own' else n.lane end || ' ' || c.type, ', ')
    from public.alert_notifications n join public.alert_channels c on c.id = n.channel_id),
-  'email email, its own console, its own pagerduty, its own slack, its own webhook', 'mails share a lane, each other channel has its own'
+  format('email:%s email, its own console, its own pagerduty, its own slack, its own webhook', tests.tenant_id('acme')), 'mails of a tenant share a lane, each other channel has its own'
 );
 select results_eq(
   $$ select distinct n.tenant_id, n.kind, n.status::text, n.attempts, n.alert_id = a.id, n.next_attempt_at from public.alert_notifications n, public.alerts a $$,

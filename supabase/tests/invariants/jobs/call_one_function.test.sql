@@ -4,7 +4,7 @@ select plan(8);
 create temp view jobs as
 select j.jobname, j.schedule, j.active, c.match[1] as function, c.match[2] as argument
 from cron.job j
-cross join regexp_match(j.command, '^select private\.([a-z_]+)\((''/[a-z/-]+'')?\)$') c (match)
+cross join regexp_match(j.command, '^select private\.([a-z_]+)\((''/[a-z/]+'')?\)$') c (match)
 where j.jobname like 'meterbase\_%';
 
 select set_has(
@@ -29,8 +29,7 @@ select is_empty(
 select set_eq(
   'select jobname::text, function, argument from jobs where argument is not null',
   $$ values ('meterbase_recover_stripe_events', 'call_function', '''/billing/recover'''),
-       ('meterbase_reconcile_subscriptions', 'call_function', '''/billing/reconcile'''),
-       ('meterbase_deliver_alerts', 'call_function', '''/deliver-alerts''') $$,
+       ('meterbase_reconcile_subscriptions', 'call_function', '''/billing/reconcile''') $$,
   'none but those that call an edge function passes anything'
 );
 select is_empty('select jobname from jobs where not active', 'none is switched off');

@@ -30,7 +30,8 @@ where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v');
 select set_eq(
   $$ select relname || '.' || attname from writable where rolname = 'authenticated' and is_insertable $$,
   array[
-    'alert_channels.config', 'alert_channels.enabled', 'alert_channels.name', 'alert_channels.tenant_id', 'alert_channels.type',
+    'alert_channels.config', 'alert_channels.enabled', 'alert_channels.min_severity', 'alert_channels.name', 'alert_channels.tenant_id',
+    'alert_channels.type',
     'alert_rules.channel_ids', 'alert_rules.cooldown', 'alert_rules.enabled', 'alert_rules.metric', 'alert_rules.name',
     'alert_rules.severity', 'alert_rules.tenant_id', 'alert_rules.threshold', 'alert_rules.type', 'alert_rules.window_minutes'
   ],
@@ -39,7 +40,7 @@ select set_eq(
 select set_eq(
   $$ select relname || '.' || attname from writable where rolname = 'authenticated' and is_updatable $$,
   array[
-    'alert_channels.config', 'alert_channels.enabled', 'alert_channels.name',
+    'alert_channels.config', 'alert_channels.enabled', 'alert_channels.min_severity', 'alert_channels.name',
     'alert_rules.channel_ids', 'alert_rules.cooldown', 'alert_rules.enabled', 'alert_rules.metric', 'alert_rules.name',
     'alert_rules.severity', 'alert_rules.threshold', 'alert_rules.window_minutes', 'tenants.name'
   ],

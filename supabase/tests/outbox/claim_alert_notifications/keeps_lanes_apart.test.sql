@@ -2,7 +2,7 @@ begin;
 select plan(28);
 
 create function pg_temp.put(p_lane text, p_count int) returns void language sql as $$
-  insert into public.alert_notifications (kind, lane, recipient) select 'alert', p_lane, p_lane from generate_series(1, p_count)
+  insert into public.alert_notifications (kind, lane, recipient) select 'invite', p_lane, p_lane from generate_series(1, p_count)
 $$;
 create function pg_temp.claimed(p_rows int default 1000) returns text language sql as $$
   select coalesce(string_agg(recipient || ' ' || n, ', ' order by recipient), '') from (
@@ -66,13 +66,13 @@ select is(pg_temp.claimed(3), 'a 3', 'and as many leave as before');
 
 -- Mails of all channels are one lane, which fails once at a time.
 insert into public.alert_notifications (kind, channel_id, recipient, status, locked_until)
-select 'alert', gen_random_uuid(), 'mail', 'sending', now() + interval '1 minute' from generate_series(1, 10);
+select 'invite', gen_random_uuid(), 'mail', 'sending', now() + interval '1 minute' from generate_series(1, 10);
 select pg_temp.complete('email', 10, '{"ok": false, "blocks_channel": true}');
 select is(pg_temp.lane('email'), '(1,00:00:02)', 'what is told of at once is one failure, however many channels it is about');
 
 -- One that arrived proves the lane well, though another of it did not.
 delete from private.failing_lanes;
-insert into public.alert_notifications (kind, lane, recipient, status, locked_until) select 'alert', 'e', i, 'sending', now() + interval '1 minute' from generate_series(1, 3) i;
+insert into public.alert_notifications (kind, lane, recipient, status, locked_until) select 'invite', 'e', i, 'sending', now() + interval '1 minute' from generate_series(1, 3) i;
 select complete_alert_notifications((
   select jsonb_agg(jsonb_build_object('id', id, 'ok', recipient = '2', 'blocks_channel', recipient <> '2')) from public.alert_notifications where lane = 'e'
 ));
@@ -80,7 +80,7 @@ select is(pg_temp.lane('e'), null, 'a lane in which one of those told of arrived
 
 -- Told of together with another lane.
 insert into private.failing_lanes (lane, failures, retry_at) values ('a', 1, now());
-insert into public.alert_notifications (kind, lane, recipient, status, locked_until) values ('alert', 'd', 'd', 'sending', now() + interval '1 minute');
+insert into public.alert_notifications (kind, lane, recipient, status, locked_until) values ('invite', 'd', 'd', 'sending', now() + interval '1 minute');
 select complete_alert_notifications((
   select jsonb_agg(jsonb_build_object('id', id, 'ok', lane = 'a', 'blocks_channel', lane = 'd')) from public.alert_notifications where status = 'sending' and lane in ('a', 'd')
 ));

@@ -4,7 +4,7 @@ select plan(14);
 create function pg_temp.put(p_name text, p_created interval, p_alert text default 'a', p_channel text default 'c', p_recipient text default null, p_due interval default '0')
 returns void language sql as $$
   insert into public.alert_notifications (id, alert_id, channel_id, kind, lane, recipient, payload, created_at, next_attempt_at)
-  values (md5(p_name)::uuid, md5(p_alert)::uuid, md5(p_channel)::uuid, 'alert', p_channel, p_recipient, jsonb_build_object('name', p_name), now() + p_created, now() + p_due)
+  values (md5(p_name)::uuid, md5(p_alert)::uuid, md5(p_channel)::uuid, 'invite', p_channel, p_recipient, jsonb_build_object('name', p_name), now() + p_created, now() + p_due)
 $$;
 create function pg_temp.claimed() returns text language sql as $$
   select coalesce(string_agg(payload ->> 'name', ' ' order by payload ->> 'name'), '') from claim_alert_notifications()

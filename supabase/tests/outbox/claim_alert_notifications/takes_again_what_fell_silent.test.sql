@@ -2,8 +2,8 @@ begin;
 select plan(9);
 
 insert into public.alert_notifications (kind, recipient, status, attempts, locked_until)
-values ('alert', 'held', 'sending', 1, now()), ('alert', 'over', 'sending', 1, now() - interval '1 microsecond'), ('alert', 'twelve', 'sending', 12, now() - interval '1 hour'),
-  ('alert', 'thirteen', 'sending', 13, now() - interval '1 hour'), ('invite', 'secret', 'sending', 13, now() - interval '1 hour');
+values ('invite', 'held', 'sending', 1, now()), ('invite', 'over', 'sending', 1, now() - interval '1 microsecond'), ('invite', 'twelve', 'sending', 12, now() - interval '1 hour'),
+  ('invite', 'thirteen', 'sending', 13, now() - interval '1 hour'), ('invite', 'secret', 'sending', 13, now() - interval '1 hour');
 update public.alert_notifications set payload = '{"token": "secret"}' where recipient = 'secret';
 create function pg_temp.state(p_recipient text) returns text language sql as $$
   select (status, attempts, locked_until - now(), last_error)::text from public.alert_notifications where recipient = p_recipient

@@ -11,10 +11,13 @@ values ('system_error', 'low', 'year', 'm', 'a', 'resolved', now() - interval '1
   ('system_error', 'low', 'holds', 'm', 'c', 'resolved', now() - interval '2 years', null, now() - interval '2 years'),
   ('system_error', 'low', 'open', 'm', 'd', 'open', null, null, now() - interval '2 years');
 
+insert into public.alert_notifications (kind, recipient, status, created_at, sent_at, alert_id)
+select 'alert', 'of ' || title, 'sent', now() - interval '1 year', now() - interval '1 year', id from public.alerts where title in ('year', 'more', 'holds', 'open');
 select private.cleanup_old_alerts();
 select set_eq(
   $$ select recipient from public.alert_notifications where status in ('sent', 'dead') $$,
-  array['sent 30 days', 'dead 30 days', 'dead 30 days 00:00:00.000001', 'dead 90 days'], 'what was sent is kept for 30 days, what is dead for 90'
+  array['sent 30 days', 'dead 30 days', 'dead 30 days 00:00:00.000001', 'dead 90 days', 'of holds', 'of open'],
+  'what was sent is kept for 30 days, what is dead for 90, and what an alert was told by as long as it lasts'
 );
 select is((select count(*) from public.alert_notifications where status not in ('sent', 'dead')), 15::bigint, 'what has to leave, for ever');
 select set_eq($$ select title from public.alerts where title in ('year', 'more', 'holds', 'open') $$, array['year', 'holds', 'open'], 'an alert for a year after its episode');

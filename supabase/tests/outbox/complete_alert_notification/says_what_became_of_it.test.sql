@@ -5,7 +5,7 @@ select tests.create_user('root');
 insert into public.platform_admins (user_id) values (tests.user_id('root'));
 create function pg_temp.put(p_name text, p_attempts int default 1, p_status public.notification_status default 'sending') returns uuid language sql as $$
   insert into public.alert_notifications (id, kind, lane, status, attempts, locked_until, sent_at, next_attempt_at, last_error)
-  values (md5(p_name)::uuid, 'alert', p_name, p_status, p_attempts, case p_status when 'sending' then now() end, case p_status when 'sent' then now() - interval '1 day' end, now(), 'before')
+  values (md5(p_name)::uuid, 'invite', p_name, p_status, p_attempts, case p_status when 'sending' then now() end, case p_status when 'sent' then now() - interval '1 day' end, now(), 'before')
   returning id
 $$;
 create function pg_temp.state(p_name text) returns text language sql as $$

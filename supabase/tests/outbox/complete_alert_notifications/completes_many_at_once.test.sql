@@ -2,7 +2,7 @@ begin;
 select plan(16);
 
 insert into public.alert_notifications (id, kind, lane, recipient, status, attempts, locked_until)
-select md5(i::text)::uuid, 'alert', 'l' || i % 3, i, 'sending', i, now() from generate_series(1, 9) i;
+select md5(i::text)::uuid, 'invite', 'l' || i % 3, i, 'sending', i, now() from generate_series(1, 9) i;
 create function pg_temp.of(p_i int, p_more jsonb) returns jsonb language sql as $$ select jsonb_build_object('id', md5(p_i::text)) || p_more $$;
 create function pg_temp.states() returns text language sql as $$
   select string_agg(left(status::text, 4), ' ' order by recipient) from public.alert_notifications

@@ -1,5 +1,5 @@
 begin;
-select plan(26);
+select plan(31);
 
 select tests.create_user(u) from unnest(array['vera', 'adam', 'stan', 'root']) u;
 select tests.create_tenant(t, 'unlimited') from unnest(array['acme', 'globex']) t;
@@ -68,6 +68,19 @@ select results_eq(
   $$ select complete_alert_notification(id, false, 'again') from public.alert_notifications where recipient = 'a' $$, array[1], 'one that fails again'
 );
 select is((select status::text from public.alert_notifications where recipient = 'a'), 'failed', 'is tried again');
+-- What would come too late.
+insert into public.alerts (id, tenant_id, type, severity, title, message, dedup_key, status, resolved_at)
+select md5(s)::uuid, tests.tenant_id('acme'), 'cost_spike', 'low', s, 'm', s, s::public.alert_status, case s when 'resolved' then now() end from unnest(array['open', 'resolved']) s;
+insert into public.alert_notifications (id, tenant_id, alert_id, channel_id, kind, lane, status, payload)
+select md5(s || e)::uuid, c.tenant_id, md5(s)::uuid, c.id, 'alert', c.id, 'dead', jsonb_build_object('event', e)
+from unnest(array['open', 'resolved']) s, unnest(array['opened', 'resolved']) e, public.alert_channels c where c.name = 'c';
+select is(pg_temp.replayed('openopened'), '1', 'that an alert opened is sent while it is');
+select is(pg_temp.replayed('resolvedopened'), '0', 'not when it is resolved');
+select is(pg_temp.replayed('resolvedresolved'), '1', 'which is news still');
+update public.alert_channels set enabled = false where name = 'c';
+select is(pg_temp.replayed('openopened'), '0', 'nothing is sent to a channel that is off');
+update public.alert_channels set enabled = true where name = 'c';
+select is(pg_temp.replayed('openopened'), '1', 'until it is on again');
 select is((select count(*) from public.alert_notifications where tenant_id = tests.tenant_id('globex')), 0::bigint, 'globex has none');
 
 select * from finish();

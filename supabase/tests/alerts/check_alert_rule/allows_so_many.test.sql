@@ -9,7 +9,7 @@ create function pg_temp.channel(p_tenant text) returns text language sql as $$
   select tests.error_of(format('insert into public.alert_channels (tenant_id, name, type) values (%L, %L, %L)', tests.tenant_id(p_tenant), 'c', 'console'))
 $$;
 
-select is((select count(*) from generate_series(1, 100) where pg_temp.rule('acme') is null), 100::bigint, 'a tenant has up to a hundred rules');
+select is((select count(*) from generate_series(1, 51) where pg_temp.rule('acme') is null), 50::bigint, 'a tenant has up to fifty rules');
 select is(pg_temp.rule('acme'), 'PT409 too_many_alert_rules', 'and no more');
 select is(pg_temp.rule('globex'), null, 'another its own');
 select is((select count(*) from generate_series(1, 101) where pg_temp.rule(null) is null), 101::bigint, 'the operator any number');
@@ -17,7 +17,7 @@ select is(tests.error_of('update public.alert_rules set enabled = false'), null,
 delete from public.alert_rules where id = (select id from public.alert_rules where tenant_id = tests.tenant_id('acme') limit 1);
 select is(pg_temp.rule('acme'), null, 'one that is deleted makes room');
 
-select is((select count(*) from generate_series(1, 51) where pg_temp.channel('acme') is null), 50::bigint, 'a tenant has up to fifty channels');
+select is((select count(*) from generate_series(1, 21) where pg_temp.channel('acme') is null), 20::bigint, 'a tenant has up to twenty channels');
 select is(pg_temp.channel('acme') || coalesce(pg_temp.channel('globex'), '') || coalesce(pg_temp.channel(null), ''), 'PT409 too_many_alert_channels', 'each of its own');
 select is(tests.error_of('update public.alert_channels set enabled = true, config = config'), null, 'those that there are can be changed');
 
