@@ -2678,13 +2678,11 @@ CREATE FUNCTION private.claim_alert_notifications(p_max_rows integer, p_lease_se
 declare
   v_start text := left(md5(random()::text), 8);
   v_lane text := v_start;
-  v_next record;
+  v_due_at timestamptz;
   v_is_round boolean := false;
-  v_failing_retry_at timestamptz;
+  v_retry_at timestamptz;
   v_room int;
-  v_left int := p_max_rows;
   v_ids uuid[] := array[]::uuid[];
-  v_claimed uuid[];
 begin
   perform private.check_max_rows(p_max_rows);
   if p_lease_seconds is null or p_lease_seconds not between 1 and 3600 then
@@ -2695,17 +2693,19 @@ begin
   set status = case when n.attempts >= 13 or not private.is_deliverable(n) then 'dead' else 'failed' end::public.notification_status,
       locked_until = null, next_attempt_at = now(), last_error = 'The worker fell silent.'
   where n.id in (
-    select l.id from public.alert_notifications l
-    where l.status = 'sending' and l.locked_until < now()
+    select l.id
+    from private.outbox o
+    join public.alert_notifications l on l.id = o.id
+    where o.status = 'sending' and o.due_at < now() and l.status = 'sending' and l.locked_until < now()
     order by l.id
-    for update skip locked
+    for update of l skip locked
   );
 
   loop
-    select n.lane, n.next_attempt_at into v_next
-    from public.alert_notifications n
-    where n.status in ('pending', 'failed') and n.lane > v_lane
-    order by n.lane, n.next_attempt_at
+    select o.lane, o.due_at into v_lane, v_due_at
+    from private.outbox o
+    where o.status in ('pending', 'failed') and o.lane > v_lane
+    order by o.lane, o.due_at
     limit 1;
     if not found then
       exit when v_is_round;
@@ -2713,47 +2713,49 @@ begin
       v_lane := '';
       continue;
     end if;
-    v_lane := v_next.lane;
     exit when v_is_round and v_lane > v_start;
-    continue when v_next.next_attempt_at > now();
+    -- Two that claim of one lane at once would each leave room for what the other takes.
+    continue when v_due_at > now() or not pg_try_advisory_xact_lock(hashtextextended('meterbase.lane:' || v_lane, 0));
 
-    select l.retry_at into v_failing_retry_at from private.failing_lanes l where l.lane = v_lane;
-    continue when v_failing_retry_at > now();
-    v_room := case when v_failing_retry_at is null then 20 else 1 end - (
-      select count(*) from public.alert_notifications n where n.lane = v_lane and n.status = 'sending'
+    select l.retry_at into v_retry_at from private.failing_lanes l where l.lane = v_lane;
+    continue when v_retry_at > now();
+    v_room := case when v_retry_at is null then 20 else 1 end - (
+      select count(*) from private.outbox o where o.lane = v_lane and o.status = 'sending'
     );
     continue when v_room <= 0;
-    with due as (
+    v_ids := v_ids || array(
       select n.id
-      from public.alert_notifications n
-      where n.status in ('pending', 'failed') and n.lane = v_lane and n.next_attempt_at <= now()
+      from private.outbox o
+      join public.alert_notifications n on n.id = o.id
+      where o.status in ('pending', 'failed') and o.lane = v_lane and o.due_at <= now() and n.status in ('pending', 'failed')
         and (n.alert_id is null or not exists (
-          select from public.alert_notifications b
+          select
+          from public.alert_notifications b
           where b.alert_id = n.alert_id and b.channel_id = n.channel_id and b.recipient is not distinct from n.recipient
             and b.created_at < n.created_at and b.status in ('pending', 'sending', 'failed')
         ))
-      order by n.next_attempt_at
-      limit least(v_room, v_left)
-      for update skip locked
-    ),
-    claimed as (
-      update public.alert_notifications n
-      set status = 'sending', attempts = n.attempts + 1, locked_until = now() + make_interval(secs => p_lease_seconds)
-      from due d where n.id = d.id
-      returning n.id
-    )
-    select array_agg(c.id) into v_claimed from claimed c;
-    v_ids := v_ids || v_claimed;
-    v_left := p_max_rows - cardinality(v_ids);
-    exit when v_left = 0;
+      order by o.due_at
+      limit least(v_room, p_max_rows - cardinality(v_ids))
+      for update of n skip locked
+    );
+    exit when cardinality(v_ids) = p_max_rows;
   end loop;
 
   return query
+    with claimed as (
+      update public.alert_notifications n
+      set status = 'sending', attempts = n.attempts + 1, locked_until = now() + make_interval(secs => p_lease_seconds)
+      where n.id = any (v_ids)
+      returning n.id, n.tenant_id, n.alert_id, n.channel_id, n.kind, n.recipient, n.payload, n.attempts, n.created_at
+    ),
+    channels as materialized (
+      select c.id, c.type, private.channel_config(c) as config
+      from public.alert_channels c where c.id in (select k.channel_id from claimed k)
+    )
     select n.id, n.tenant_id, n.alert_id, n.channel_id, n.kind, coalesce(c.type, 'email'), n.recipient,
-      private.channel_config(c), n.payload, n.attempts, n.created_at
-    from public.alert_notifications n
-    left join public.alert_channels c on c.id = n.channel_id
-    where n.id = any (v_ids);
+      coalesce(c.config, '{}'), n.payload, n.attempts, n.created_at
+    from claimed n
+    left join channels c on c.id = n.channel_id;
 end
 $$;
 
@@ -4110,7 +4112,9 @@ begin
     join private.quota_counters c
       on c.tenant_id = s.tenant_id and c.metric = s.metric and c.period = s.period and c.subject = ''
     join public.tenants t on t.id = s.tenant_id
-    where s.period is not null and not exists (select from public.alerts a where a.dedup_key = s.dedup_key)
+    where s.period is not null and not exists (
+      select from public.alerts a where a.dedup_key = s.dedup_key and (s.is_once or a.cleared_at is null)
+    )
     order by c.metric, c.tenant_id, c.period
     for key share of t skip locked
     for update of c skip locked
@@ -4754,6 +4758,9 @@ declare
 begin
   perform private.require_permission(p_tenant_id, 'usage:read');
   perform private.check_range(p_from, p_to);
+  if not isfinite(p_from) or not isfinite(p_to) then
+    perform private.raise_error(400, 'invalid_range', 'A report is about at most 400 days.');
+  end if;
   v_from := private.window_start('day', p_from);
   v_to := private.window_start('day', least(p_to, private.tenant_now(p_tenant_id)) - interval '1 microsecond') + interval '24 hours';
   if v_to <= v_from then
@@ -5755,7 +5762,8 @@ CREATE TABLE public.alert_notifications (
     CONSTRAINT alert_notifications_dated_when_sent CHECK (((status = 'sent'::public.notification_status) = (sent_at IS NOT NULL))),
     CONSTRAINT alert_notifications_kind_known CHECK ((kind = ANY (ARRAY['alert'::text, 'invite'::text, 'billing'::text]))),
     CONSTRAINT alert_notifications_leased_while_sending CHECK (((status = 'sending'::public.notification_status) = (locked_until IS NOT NULL)))
-);
+)
+WITH (fillfactor='50');
 
 -- Name: TABLE alert_notifications; Type: COMMENT; Schema: public; Owner: -
 
@@ -5956,6 +5964,27 @@ begin
     perform private.raise_error(400, 'invalid_clock_offset', 'A test clock never goes back.');
   end if;
   return new;
+end
+$$;
+
+-- Name: keep_outbox(); Type: FUNCTION; Schema: private; Owner: -
+
+CREATE FUNCTION private.keep_outbox() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  if tg_op = 'INSERT' then
+    insert into private.outbox (id, lane, status, due_at)
+    select n.id, n.lane, n.status, coalesce(n.locked_until, n.next_attempt_at) from changed n where n.status <> 'sent';
+    return null;
+  end if;
+  delete from private.outbox o using changed n where o.id = n.id and (n.status = 'sent' or tg_op = 'DELETE');
+  update private.outbox o
+  set lane = n.lane, status = n.status, due_at = coalesce(n.locked_until, n.next_attempt_at)
+  from changed n
+  where o.id = n.id and n.status <> 'sent';
+  return null;
 end
 $$;
 
@@ -7391,11 +7420,18 @@ begin
     ) y (period_type)
     cross join lateral (select y.period_type, private.usage_window(y.period_type) as period) p
     cross join lateral (select private.window_start(p.period, p_at + (w.tenant).clock_offset)) s (starts_at)
-    join public.tenant_usage_metrics n
-      on n.tenant_id = w.tenant_id and n.period_type = p.period_type and n.period_start = s.starts_at
-    join public.tenant_usage_metrics o
-      on o.tenant_id = w.tenant_id and o.period_type = p.period_type
-      and o.period_start = private.window_start(p.period, s.starts_at - interval '1 second')
+    -- By the key for each, whatever else is stored.
+    cross join lateral (
+      select u.period_start, u.estimated_cost_usd from public.tenant_usage_metrics u
+      where u.tenant_id = w.tenant_id and u.period_type = p.period_type and u.period_start = s.starts_at
+      limit 1
+    ) n
+    cross join lateral (
+      select u.estimated_cost_usd from public.tenant_usage_metrics u
+      where u.tenant_id = w.tenant_id and u.period_type = p.period_type
+        and u.period_start = private.window_start(p.period, s.starts_at - interval '1 second')
+      limit 1
+    ) o
     where w.type = 'cost_spike' and o.estimated_cost_usd > 0 and n.estimated_cost_usd >= 0.01 and 100 * n.estimated_cost_usd >= o.estimated_cost_usd * (100 + (w.rule).threshold);
 
   return query
@@ -7634,15 +7670,12 @@ begin
   into v_webhooks
   from public.stripe_events e
   where e.received_at > now() - interval '1 hour' and e.type not like 'meterbase.%';
-  select (
-      select count(*) from public.alert_notifications n where n.status in ('pending', 'failed')
-    ) + (select count(*) from public.alert_notifications n where n.status = 'sending') as pending,
-    (
-      select extract(epoch from now() - min(n.next_attempt_at))::int from public.alert_notifications n
-      where n.status in ('pending', 'failed') and n.next_attempt_at <= now()
-        and (n.lane like 'email%' or not exists (select from private.failing_lanes l where l.lane = n.lane))
-    ) as oldest,
-    (select count(*) from public.alert_notifications n where n.status = 'dead') as dead
+  select count(*) filter (where o.status <> 'dead') as pending, count(*) filter (where o.status = 'dead') as dead,
+    extract(epoch from now() - min(o.due_at) filter (
+      where o.status in ('pending', 'failed') and o.due_at <= now()
+        and (o.lane like 'email%' or not exists (select from private.failing_lanes l where l.lane = o.lane))
+    ))::int as oldest
+  from private.outbox o
   into v_outbox;
   select count(*) as open, count(*) filter (where a.severity = 'critical') as critical,
     bool_or(a.severity = 'critical' and a.tenant_id is null and a.type <> 'system_error') as is_degraded
@@ -11673,6 +11706,24 @@ CREATE TABLE private.mirrored_events (
 
 COMMENT ON TABLE private.mirrored_events IS 'The types of events that are applied, the object that each is about, and how late it is among those of one second.';
 
+-- Name: outbox; Type: TABLE; Schema: private; Owner: -
+
+CREATE TABLE private.outbox (
+    id uuid NOT NULL,
+    lane text NOT NULL,
+    status public.notification_status NOT NULL,
+    due_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
+
+-- Name: TABLE outbox; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON TABLE private.outbox IS 'The messages that have not left, those that never will included.';
+
+-- Name: COLUMN outbox.due_at; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON COLUMN private.outbox.due_at IS 'When to send it next: at next_attempt_at, or once the lease is over.';
+
 -- Name: quota_denials; Type: TABLE; Schema: private; Owner: -
 
 CREATE TABLE private.quota_denials (
@@ -12142,6 +12193,11 @@ ALTER TABLE ONLY private.metered_tables
 ALTER TABLE ONLY private.mirrored_events
     ADD CONSTRAINT mirrored_events_pkey PRIMARY KEY (type);
 
+-- Name: outbox outbox_pkey; Type: CONSTRAINT; Schema: private; Owner: -
+
+ALTER TABLE ONLY private.outbox
+    ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
+
 -- Name: quota_counters quota_counters_pkey; Type: CONSTRAINT; Schema: private; Owner: -
 
 ALTER TABLE ONLY private.quota_counters
@@ -12435,6 +12491,18 @@ CREATE INDEX metered_tables_by_event_type ON private.metered_tables USING btree 
 
 CREATE INDEX metered_tables_by_metric ON private.metered_tables USING btree (metric);
 
+-- Name: outbox_dead; Type: INDEX; Schema: private; Owner: -
+
+CREATE INDEX outbox_dead ON private.outbox USING btree (id) WHERE (status = 'dead'::public.notification_status);
+
+-- Name: outbox_due; Type: INDEX; Schema: private; Owner: -
+
+CREATE INDEX outbox_due ON private.outbox USING btree (lane, due_at) WHERE (status = ANY (ARRAY['pending'::public.notification_status, 'failed'::public.notification_status]));
+
+-- Name: outbox_leased; Type: INDEX; Schema: private; Owner: -
+
+CREATE INDEX outbox_leased ON private.outbox USING btree (lane, due_at) WHERE (status = 'sending'::public.notification_status);
+
 -- Name: quota_grants_by_age; Type: INDEX; Schema: private; Owner: -
 
 CREATE INDEX quota_grants_by_age ON private.quota_grants USING btree (created_at);
@@ -12482,18 +12550,6 @@ CREATE INDEX alert_notifications_by_invite ON public.alert_notifications USING b
 -- Name: alert_notifications_by_tenant; Type: INDEX; Schema: public; Owner: -
 
 CREATE INDEX alert_notifications_by_tenant ON public.alert_notifications USING btree (tenant_id, created_at DESC);
-
--- Name: alert_notifications_dead; Type: INDEX; Schema: public; Owner: -
-
-CREATE INDEX alert_notifications_dead ON public.alert_notifications USING btree (created_at) WHERE (status = 'dead'::public.notification_status);
-
--- Name: alert_notifications_due; Type: INDEX; Schema: public; Owner: -
-
-CREATE INDEX alert_notifications_due ON public.alert_notifications USING btree (lane, next_attempt_at) WHERE (status = ANY (ARRAY['pending'::public.notification_status, 'failed'::public.notification_status]));
-
--- Name: alert_notifications_leased; Type: INDEX; Schema: public; Owner: -
-
-CREATE INDEX alert_notifications_leased ON public.alert_notifications USING btree (lane) WHERE (status = 'sending'::public.notification_status);
 
 -- Name: alert_rules_by_metric; Type: INDEX; Schema: public; Owner: -
 
@@ -12802,6 +12858,18 @@ CREATE TRIGGER keep_channel_secret BEFORE INSERT OR UPDATE OF config, enabled ON
 -- Name: tenants keep_clock_from_going_back; Type: TRIGGER; Schema: public; Owner: -
 
 CREATE TRIGGER keep_clock_from_going_back BEFORE UPDATE OF clock_offset ON public.tenants FOR EACH ROW EXECUTE FUNCTION private.keep_clock_from_going_back();
+
+-- Name: alert_notifications keep_outbox; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER keep_outbox AFTER UPDATE ON public.alert_notifications REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION private.keep_outbox();
+
+-- Name: alert_notifications keep_outbox_of_deleted; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER keep_outbox_of_deleted AFTER DELETE ON public.alert_notifications REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION private.keep_outbox();
+
+-- Name: alert_notifications keep_outbox_of_new; Type: TRIGGER; Schema: public; Owner: -
+
+CREATE TRIGGER keep_outbox_of_new AFTER INSERT ON public.alert_notifications REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION private.keep_outbox();
 
 -- Name: tenants keep_while_running; Type: TRIGGER; Schema: public; Owner: -
 
@@ -13167,6 +13235,10 @@ ALTER TABLE private.invite_tokens ENABLE ROW LEVEL SECURITY;
 -- Name: mirrored_events; Type: ROW SECURITY; Schema: private; Owner: -
 
 ALTER TABLE private.mirrored_events ENABLE ROW LEVEL SECURITY;
+
+-- Name: outbox; Type: ROW SECURITY; Schema: private; Owner: -
+
+ALTER TABLE private.outbox ENABLE ROW LEVEL SECURITY;
 
 -- Name: stripe_calls; Type: ROW SECURITY; Schema: private; Owner: -
 
@@ -14360,6 +14432,10 @@ REVOKE ALL ON FUNCTION private.keep_channel_secret() FROM PUBLIC;
 -- Name: FUNCTION keep_clock_from_going_back(); Type: ACL; Schema: private; Owner: -
 
 REVOKE ALL ON FUNCTION private.keep_clock_from_going_back() FROM PUBLIC;
+
+-- Name: FUNCTION keep_outbox(); Type: ACL; Schema: private; Owner: -
+
+REVOKE ALL ON FUNCTION private.keep_outbox() FROM PUBLIC;
 
 -- Name: FUNCTION keep_while_running(); Type: ACL; Schema: private; Owner: -
 

@@ -26,7 +26,7 @@ export async function meterbase(sql: Sql, url: string, lanes: number): Promise<O
       await Promise.all(Array.from({ length: workers }, () => drain(pool, left)));
     },
     left: () => count(pool, "select count(*)::int from public.alert_notifications where status <> 'sent'"),
-    reset: () => empty(pool, "public.alert_notifications"),
+    reset: () => empty(pool, "public.alert_notifications, private.outbox"),
     end: () => pool.end(),
   };
 }

@@ -10,9 +10,13 @@ interface QueuedRequest {
   timeout_milliseconds: number;
 }
 
+/** As pg_net.batch_size is unless it is set. */
+const BATCH_SIZE = 200;
+
 /**
  * Sends what `net.http_post` and `net.http_get` queue where platform.sql stands in for pg_net, and keeps the answers in
- * `net._http_response`. Like the extension it tries once. Does nothing where that is installed.
+ * `net._http_response`. Like the extension it tries once, sends what it finds together, and takes no more until all of that
+ * is answered: one that takes its time holds up all others. Does nothing where the extension is installed.
  */
 export async function startNet(databaseUrl: string): Promise<{ stop(): Promise<void> }> {
   const sql = postgres(databaseUrl, { max: 2, onnotice: () => {} });
@@ -41,27 +45,22 @@ export async function startNet(databaseUrl: string): Promise<{ stop(): Promise<v
     }
   }
 
-  const sending = new Set<Promise<void>>();
+  const take = () => sql<QueuedRequest[]>`
+    delete from net.http_request_queue
+    where id in (select id from net.http_request_queue order by id limit ${BATCH_SIZE})
+    returning *`;
   const running = (async () => {
     while (!stopping.signal.aborted) {
       // A database that restarts, or is going away with the platform, is asked again.
-      const requests = await sql<QueuedRequest[]>`delete from net.http_request_queue returning *`.catch(
-        () => [],
-      );
-      for (const request of requests) {
-        const sent = send(request)
-          .catch(() => {})
-          .finally(() => sending.delete(sent));
-        sending.add(sent);
-      }
-      await new Promise((resolve) => setTimeout(resolve, 200));
+      const requests = await take().catch(() => []);
+      await Promise.allSettled(requests.map(send));
+      if (requests.length < BATCH_SIZE) await new Promise((resolve) => setTimeout(resolve, 200));
     }
   })();
   return {
     stop: async () => {
       stopping.abort(); // a function may take its time to answer
-      await running;
-      await Promise.race([Promise.all(sending), new Promise((resolve) => setTimeout(resolve, 1_000))]);
+      await Promise.race([running, new Promise((resolve) => setTimeout(resolve, 1_000))]);
       await sql.end({ timeout: 1 });
     },
   };

@@ -115,7 +115,7 @@ create table public.alert_notifications (
   constraint alert_notifications_attempts_not_negative check (attempts >= 0),
   constraint alert_notifications_leased_while_sending check ((status = 'sending') = (locked_until is not null)),
   constraint alert_notifications_dated_when_sent check ((status = 'sent') = (sent_at is not null))
-);
+) with (fillfactor = 50);
 comment on table public.alert_notifications is
   'The outbox: every message that has to leave, for alerts, invites and billing mails alike.';
 comment on column public.alert_notifications.lane is
@@ -143,9 +143,44 @@ create index alert_notifications_by_invite on public.alert_notifications ((paylo
 -- Of one thing a mail leaves once, however often Stripe tells of it.
 create unique index alert_notifications_billing_once
   on public.alert_notifications ((payload ->> 'key'), recipient) where kind = 'billing';
-create index alert_notifications_due on public.alert_notifications (lane, next_attempt_at)
-  where status in ('pending', 'failed');
-create index alert_notifications_leased on public.alert_notifications (lane) where status = 'sending';
-create index alert_notifications_dead on public.alert_notifications (created_at) where status = 'dead';
 create index alert_notifications_by_alert on public.alert_notifications (alert_id, channel_id) where alert_id is not null;
 create index alert_notifications_by_tenant on public.alert_notifications (tenant_id, created_at desc);
+
+-- What is not sent yet, so that finding it does not depend on what was: a row here for each there, kept by triggers. The
+-- outbox itself has no index that its status is in, so that what becomes of a message writes to no index of the wide table.
+create table private.outbox (
+  id uuid primary key,
+  lane text not null,
+  status public.notification_status not null,
+  due_at timestamptz not null
+) with (fillfactor = 50);
+comment on table private.outbox is 'The messages that have not left, those that never will included.';
+comment on column private.outbox.due_at is 'When to send it next: at next_attempt_at, or once the lease is over.';
+alter table private.outbox enable row level security;
+create index outbox_due on private.outbox (lane, due_at) where status in ('pending', 'failed');
+create index outbox_leased on private.outbox (lane, due_at) where status = 'sending';
+create index outbox_dead on private.outbox (id) where status = 'dead';
+
+create function private.keep_outbox() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  if tg_op = 'INSERT' then
+    insert into private.outbox (id, lane, status, due_at)
+    select n.id, n.lane, n.status, coalesce(n.locked_until, n.next_attempt_at) from changed n where n.status <> 'sent';
+    return null;
+  end if;
+  delete from private.outbox o using changed n where o.id = n.id and (n.status = 'sent' or tg_op = 'DELETE');
+  update private.outbox o
+  set lane = n.lane, status = n.status, due_at = coalesce(n.locked_until, n.next_attempt_at)
+  from changed n
+  where o.id = n.id and n.status <> 'sent';
+  return null;
+end
+$$;
+revoke all on function private.keep_outbox() from public, anon, authenticated, service_role;
+create trigger keep_outbox_of_new after insert on public.alert_notifications
+  referencing new table as changed for each statement execute function private.keep_outbox();
+create trigger keep_outbox after update on public.alert_notifications
+  referencing new table as changed for each statement execute function private.keep_outbox();
+create trigger keep_outbox_of_deleted after delete on public.alert_notifications
+  referencing old table as changed for each statement execute function private.keep_outbox();

@@ -221,11 +221,18 @@ begin
     ) y (period_type)
     cross join lateral (select y.period_type, private.usage_window(y.period_type) as period) p
     cross join lateral (select private.window_start(p.period, p_at + (w.tenant).clock_offset)) s (starts_at)
-    join public.tenant_usage_metrics n
-      on n.tenant_id = w.tenant_id and n.period_type = p.period_type and n.period_start = s.starts_at
-    join public.tenant_usage_metrics o
-      on o.tenant_id = w.tenant_id and o.period_type = p.period_type
-      and o.period_start = private.window_start(p.period, s.starts_at - interval '1 second')
+    -- By the key for each, whatever else is stored.
+    cross join lateral (
+      select u.period_start, u.estimated_cost_usd from public.tenant_usage_metrics u
+      where u.tenant_id = w.tenant_id and u.period_type = p.period_type and u.period_start = s.starts_at
+      limit 1
+    ) n
+    cross join lateral (
+      select u.estimated_cost_usd from public.tenant_usage_metrics u
+      where u.tenant_id = w.tenant_id and u.period_type = p.period_type
+        and u.period_start = private.window_start(p.period, s.starts_at - interval '1 second')
+      limit 1
+    ) o
     where w.type = 'cost_spike' and o.estimated_cost_usd > 0 and n.estimated_cost_usd >= 0.01 and 100 * n.estimated_cost_usd >= o.estimated_cost_usd * (100 + (w.rule).threshold);
 
   return query
@@ -579,7 +586,9 @@ begin
     join private.quota_counters c
       on c.tenant_id = s.tenant_id and c.metric = s.metric and c.period = s.period and c.subject = ''
     join public.tenants t on t.id = s.tenant_id
-    where s.period is not null and not exists (select from public.alerts a where a.dedup_key = s.dedup_key)
+    where s.period is not null and not exists (
+      select from public.alerts a where a.dedup_key = s.dedup_key and (s.is_once or a.cleared_at is null)
+    )
     order by c.metric, c.tenant_id, c.period
     for key share of t skip locked
     for update of c skip locked

@@ -5,12 +5,13 @@
 -- four for each attempt, at most 12 hours, a fifth more or less: 13 attempts in about three days, then it is dead until
 -- somebody replays it. A receiver's Retry-After is waited for.
 --
--- Messages of one lane (invites and billing mails, the alert mails of a tenant, or one channel) fail together: a claim leaves at most 20 of a lane under way that it
--- knows of, one while the lane is failing, and takes none before its own back-off is over. Lanes are looked through one after the other from a random one, so
+-- Messages of one lane (invites and billing mails, the alert mails of a tenant, or one channel) fail together: at most 20 of a
+-- lane are under way at once, one while the lane is failing, and none before its own back-off is over. Lanes are looked through one after the other from a random one, so
 -- that a claim costs by lanes with messages to send and not by how many wait in them. Messages of one alert to one channel
 -- leave in their order.
 --
--- Order of locks: channels, notifications by id, lanes by name.
+-- Order of locks: lanes that are claimed of, which nobody waits for; channels, notifications by id, their rows in
+-- private.outbox, failing lanes by name.
 
 set lock_timeout = '5s';
 set statement_timeout = '60s';
@@ -70,13 +71,11 @@ language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_start text := left(md5(random()::text), 8);
   v_lane text := v_start;
-  v_next record;
+  v_due_at timestamptz;
   v_is_round boolean := false;
-  v_failing_retry_at timestamptz;
+  v_retry_at timestamptz;
   v_room int;
-  v_left int := p_max_rows;
   v_ids uuid[] := array[]::uuid[];
-  v_claimed uuid[];
 begin
   perform private.check_max_rows(p_max_rows);
   if p_lease_seconds is null or p_lease_seconds not between 1 and 3600 then
@@ -87,17 +86,19 @@ begin
   set status = case when n.attempts >= 13 or not private.is_deliverable(n) then 'dead' else 'failed' end::public.notification_status,
       locked_until = null, next_attempt_at = now(), last_error = 'The worker fell silent.'
   where n.id in (
-    select l.id from public.alert_notifications l
-    where l.status = 'sending' and l.locked_until < now()
+    select l.id
+    from private.outbox o
+    join public.alert_notifications l on l.id = o.id
+    where o.status = 'sending' and o.due_at < now() and l.status = 'sending' and l.locked_until < now()
     order by l.id
-    for update skip locked
+    for update of l skip locked
   );
 
   loop
-    select n.lane, n.next_attempt_at into v_next
-    from public.alert_notifications n
-    where n.status in ('pending', 'failed') and n.lane > v_lane
-    order by n.lane, n.next_attempt_at
+    select o.lane, o.due_at into v_lane, v_due_at
+    from private.outbox o
+    where o.status in ('pending', 'failed') and o.lane > v_lane
+    order by o.lane, o.due_at
     limit 1;
     if not found then
       exit when v_is_round;
@@ -105,47 +106,49 @@ begin
       v_lane := '';
       continue;
     end if;
-    v_lane := v_next.lane;
     exit when v_is_round and v_lane > v_start;
-    continue when v_next.next_attempt_at > now();
+    -- Two that claim of one lane at once would each leave room for what the other takes.
+    continue when v_due_at > now() or not pg_try_advisory_xact_lock(hashtextextended('meterbase.lane:' || v_lane, 0));
 
-    select l.retry_at into v_failing_retry_at from private.failing_lanes l where l.lane = v_lane;
-    continue when v_failing_retry_at > now();
-    v_room := case when v_failing_retry_at is null then 20 else 1 end - (
-      select count(*) from public.alert_notifications n where n.lane = v_lane and n.status = 'sending'
+    select l.retry_at into v_retry_at from private.failing_lanes l where l.lane = v_lane;
+    continue when v_retry_at > now();
+    v_room := case when v_retry_at is null then 20 else 1 end - (
+      select count(*) from private.outbox o where o.lane = v_lane and o.status = 'sending'
     );
     continue when v_room <= 0;
-    with due as (
+    v_ids := v_ids || array(
       select n.id
-      from public.alert_notifications n
-      where n.status in ('pending', 'failed') and n.lane = v_lane and n.next_attempt_at <= now()
+      from private.outbox o
+      join public.alert_notifications n on n.id = o.id
+      where o.status in ('pending', 'failed') and o.lane = v_lane and o.due_at <= now() and n.status in ('pending', 'failed')
         and (n.alert_id is null or not exists (
-          select from public.alert_notifications b
+          select
+          from public.alert_notifications b
           where b.alert_id = n.alert_id and b.channel_id = n.channel_id and b.recipient is not distinct from n.recipient
             and b.created_at < n.created_at and b.status in ('pending', 'sending', 'failed')
         ))
-      order by n.next_attempt_at
-      limit least(v_room, v_left)
-      for update skip locked
-    ),
-    claimed as (
-      update public.alert_notifications n
-      set status = 'sending', attempts = n.attempts + 1, locked_until = now() + make_interval(secs => p_lease_seconds)
-      from due d where n.id = d.id
-      returning n.id
-    )
-    select array_agg(c.id) into v_claimed from claimed c;
-    v_ids := v_ids || v_claimed;
-    v_left := p_max_rows - cardinality(v_ids);
-    exit when v_left = 0;
+      order by o.due_at
+      limit least(v_room, p_max_rows - cardinality(v_ids))
+      for update of n skip locked
+    );
+    exit when cardinality(v_ids) = p_max_rows;
   end loop;
 
   return query
+    with claimed as (
+      update public.alert_notifications n
+      set status = 'sending', attempts = n.attempts + 1, locked_until = now() + make_interval(secs => p_lease_seconds)
+      where n.id = any (v_ids)
+      returning n.id, n.tenant_id, n.alert_id, n.channel_id, n.kind, n.recipient, n.payload, n.attempts, n.created_at
+    ),
+    channels as materialized (
+      select c.id, c.type, private.channel_config(c) as config
+      from public.alert_channels c where c.id in (select k.channel_id from claimed k)
+    )
     select n.id, n.tenant_id, n.alert_id, n.channel_id, n.kind, coalesce(c.type, 'email'), n.recipient,
-      private.channel_config(c), n.payload, n.attempts, n.created_at
-    from public.alert_notifications n
-    left join public.alert_channels c on c.id = n.channel_id
-    where n.id = any (v_ids);
+      coalesce(c.config, '{}'), n.payload, n.attempts, n.created_at
+    from claimed n
+    left join channels c on c.id = n.channel_id;
 end
 $$;
 revoke all on function private.claim_alert_notifications(int, int) from public, anon, authenticated, service_role;

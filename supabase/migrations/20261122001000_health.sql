@@ -177,15 +177,12 @@ begin
   into v_webhooks
   from public.stripe_events e
   where e.received_at > now() - interval '1 hour' and e.type not like 'meterbase.%';
-  select (
-      select count(*) from public.alert_notifications n where n.status in ('pending', 'failed')
-    ) + (select count(*) from public.alert_notifications n where n.status = 'sending') as pending,
-    (
-      select extract(epoch from now() - min(n.next_attempt_at))::int from public.alert_notifications n
-      where n.status in ('pending', 'failed') and n.next_attempt_at <= now()
-        and (n.lane like 'email%' or not exists (select from private.failing_lanes l where l.lane = n.lane))
-    ) as oldest,
-    (select count(*) from public.alert_notifications n where n.status = 'dead') as dead
+  select count(*) filter (where o.status <> 'dead') as pending, count(*) filter (where o.status = 'dead') as dead,
+    extract(epoch from now() - min(o.due_at) filter (
+      where o.status in ('pending', 'failed') and o.due_at <= now()
+        and (o.lane like 'email%' or not exists (select from private.failing_lanes l where l.lane = o.lane))
+    ))::int as oldest
+  from private.outbox o
   into v_outbox;
   select count(*) as open, count(*) filter (where a.severity = 'critical') as critical,
     bool_or(a.severity = 'critical' and a.tenant_id is null and a.type <> 'system_error') as is_degraded
@@ -574,6 +571,9 @@ declare
 begin
   perform private.require_permission(p_tenant_id, 'usage:read');
   perform private.check_range(p_from, p_to);
+  if not isfinite(p_from) or not isfinite(p_to) then
+    perform private.raise_error(400, 'invalid_range', 'A report is about at most 400 days.');
+  end if;
   v_from := private.window_start('day', p_from);
   v_to := private.window_start('day', least(p_to, private.tenant_now(p_tenant_id)) - interval '1 microsecond') + interval '24 hours';
   if v_to <= v_from then

@@ -1,9 +1,9 @@
-import { randomUUID } from "node:crypto";
 import postgres, { type Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { type Database, startDatabase } from "../../scripts/stack/database.ts";
 import { arrayOf } from "../helpers/ledger.ts";
 import { scaled } from "../helpers/scale.ts";
+import { newTenant } from "../helpers/usage.ts";
 
 const WORKERS = 16;
 
@@ -22,7 +22,7 @@ afterAll(async () => {
   await database?.stop();
 });
 beforeEach(async () => {
-  await control`truncate public.alert_notifications, private.failing_lanes`;
+  await control`truncate public.alert_notifications, private.outbox, private.failing_lanes cascade`;
 });
 
 const integer = (from: number, to: number) => from + Math.floor(Math.random() * (to - from + 1));
@@ -69,7 +69,15 @@ async function fill(alerts: number, channelIds: string[], places = 1): Promise<n
     cross join generate_series(1, ${places}) p`;
   return alerts * channelIds.length * places;
 }
-const lanes = (count: number): string[] => Array.from({ length: count }, () => randomUUID());
+
+/** Channels of a new tenant; each is a lane of its own. */
+async function newChannels(count: number): Promise<string[]> {
+  const tenantId = await newTenant(control);
+  const made = await control`
+    insert into public.alert_channels (tenant_id, type, name)
+    select ${tenantId}, 'console', 'Log' from generate_series(1, ${count}) returning id`;
+  return made.map(({ id }) => id);
+}
 const statuses = async () =>
   Object.fromEntries(
     (await control`select status::text, count(*)::int from public.alert_notifications group by 1`).map(
@@ -78,7 +86,7 @@ const statuses = async () =>
   );
 
 test("however many claim, a message is with one of them, and each is claimed once", async () => {
-  const count = await fill(scaled(60, 600), lanes(10));
+  const count = await fill(scaled(60, 600), await newChannels(10));
   const claims: string[] = [];
   await Promise.all(
     workers.map(async (sql) => {
@@ -98,7 +106,7 @@ test("however many claim, a message is with one of them, and each is claimed onc
 }, 120_000);
 
 test("what a silent worker has is with it until its lease is over, and then with one other", async () => {
-  const count = await fill(scaled(20, 100), lanes(5));
+  const count = await fill(scaled(20, 100), await newChannels(5));
   const claims: { id: string; attempt: number; claimedAt: number; leasedUntil: number }[] = [];
   let left = count;
   await Promise.all(
@@ -135,7 +143,7 @@ test("what a silent worker has is with it until its lease is over, and then with
 }, 120_000);
 
 test("messages of one alert to one channel leave in their order", async () => {
-  const count = await fill(scaled(30, 200), lanes(4), 4);
+  const count = await fill(scaled(30, 200), await newChannels(4), 4);
   const reported = new Map<string, Set<number>>();
   const reportedOf = ({ alert_id, channel_id }: Claimed) => {
     const key = `${alert_id} ${channel_id}`;
@@ -172,7 +180,7 @@ test("messages of one alert to one channel leave in their order", async () => {
 }, 120_000);
 
 test("at most 20 messages of a lane are under way, one while it is failing, however many claim at once", async () => {
-  const [well, failing] = lanes(2) as [string, string];
+  const [well, failing] = (await newChannels(2)) as [string, string];
   const count = await fill(scaled(100, 1_000), [well]);
   await fill(20, [failing]);
   const underWay = new Map([
@@ -216,9 +224,7 @@ test("at most 20 messages of a lane are under way, one while it is failing, howe
 
 test("completes of the same messages and lanes, in any order, do not wait for each other in a circle", async () => {
   for (let round = 0; round < scaled(20, 100); round++) {
-    const channelIds = lanes(8);
-    await control`
-      insert into public.alert_channels (id, type, name) select c, 'console', 'Log' from unnest(${arrayOf(channelIds)}::uuid[]) c`;
+    const channelIds = await newChannels(8);
     const count = await fill(20, channelIds);
     const claimed = await claim(control, 1_000);
     expect(claimed).toHaveLength(count);

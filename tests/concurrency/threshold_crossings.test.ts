@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import postgres, { type Sql } from "postgres";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Database, startDatabase } from "../../scripts/stack/database.ts";
@@ -18,7 +17,6 @@ beforeAll(async () => {
   const connect = () => postgres(database.databaseUrl, { max: 1, onnotice: () => {} });
   control = connect();
   connections = Array.from({ length: CONNECTIONS }, connect);
-  if (process.env.H_PATCH) await control.unsafe(readFileSync(process.env.H_PATCH, "utf8"));
   await control`update public.alert_rules set enabled = type = 'usage_threshold', threshold = 90 where type = 'usage_threshold'`;
   await control`insert into public.alert_channels (type, name) values ('console', 'Log')`;
 });

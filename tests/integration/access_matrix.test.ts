@@ -98,8 +98,7 @@ async function cell(subject: Subject, { client, role, id }: Actor): Promise<stri
   const seen = await touched(key ? read.eq(key, sample[key]) : read);
   if (seen) letters += seen < subject.total ? "o" : "s";
   if (seen === null) {
-    for (const column of columns)
-      if (await touched(table().select(column).limit(1))) letters = "c";
+    for (const column of columns) if (await touched(table().select(column).limit(1))) letters = "c";
   }
 
   const rows = [sample, ...("user_id" in sample && id ? [{ ...sample, user_id: id }] : [])];

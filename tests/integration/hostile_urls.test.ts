@@ -1,9 +1,11 @@
 import { randomUUID } from "node:crypto";
+import { lookup } from "node:dns/promises";
 import { createServer, type Server } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import postgres from "postgres";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { guardedPost, UrlRefused } from "../../supabase/functions/_shared/guarded_fetch.ts";
+import { isPublicAddress } from "../../supabase/functions/_shared/public_address.ts";
 import { Sink } from "../helpers/sink.ts";
 import { until } from "../helpers/until.ts";
 import { newTenant } from "../helpers/usage.ts";
@@ -38,14 +40,22 @@ afterAll(async () => {
   await sql.end();
 });
 
+/** Of this machine; one that the internet knows it by is nobody's secret. */
 const own = Object.values(networkInterfaces())
   .flatMap((addresses) => addresses ?? [])
+  .filter(({ address }) => !isPublicAddress(address))
   .map(({ address, family }) => (family === "IPv6" ? `[${address}]` : address));
+
+/** A name, where it leads to this machine. */
+async function namesOf(name: string): Promise<string[]> {
+  const found = await lookup(name).catch(() => null);
+  return found && !isPublicAddress(found.address) ? [name] : [];
+}
 
 /** Hosts of this machine, its network, or a cloud's inside, as somebody would write them who means no good. */
 const HOSTS = [
   ...own,
-  hostname(),
+  ...(await namesOf(hostname())),
   ...["127.0.0.1", "127.1", "127.0.1", "127.127.127.127", "127.0.0.1.", "0.0.0.0", "0", "0.0.0.1"],
   ...["2130706433", "0x7f000001", "0x7f.1", "0x7f.0.0.1", "0X7F.0X0.0X0.0X1", "017700000001", "0177.0.0.1"],
   ...[

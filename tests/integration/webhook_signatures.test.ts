@@ -28,7 +28,7 @@ beforeEach(async () => {
   channelId = (await alerts().createChannel(tenant.id, channel)).id;
 });
 
-/** What arrives of the next message, at its so manieth attempt. */
+/** What arrives of the next message, in its first so many attempts. */
 async function arrived(count = 1): Promise<SunkRequest[]> {
   const before = (await sink.requestsTo(path)).length;
   await alerts().testChannel(channelId);

@@ -99,7 +99,7 @@ function connect(url: URL, { address, family }: Address, signal: AbortSignal, tr
         })
       : connectTcp(to);
     const stop = () => {
-      socket.destroy();
+      socket.destroy(); // in a handshake, Deno 2.1 keeps it open until the other side or the isolate ends
       reject(signal.reason);
     };
     signal.addEventListener("abort", stop, { once: true });

@@ -115,47 +115,19 @@ export type StripeSettings = z.infer<typeof StripeEnv>;
 export const readStripeEnv = (env: Record<string, string | undefined>): StripeSettings | null =>
   env.STRIPE_SECRET_KEY === undefined ? null : StripeEnv.parse(env);
 
-const flag = z.stringbool().optional();
-const allowedHost = z.string().regex(/^(\[[0-9a-f:.]+\]|[^\s/@:]+)(:\d+)?$/i, "is no host or host:port");
-
-/** Where alerts and mails leave, for `deliver-alerts`. */
-export const AlertsEnv = z
-  .object({
-    SMTP_URL: z.url({ protocol: /^smtps?$/ }).optional(),
-    EMAIL_API_KEY: z.string().optional(),
-    EMAIL_API_URL: webUrl.default("https://api.resend.com/emails"),
-    FROM_EMAIL: z.string().optional(),
-    REPLY_TO_EMAIL: z.string().optional(),
-    SITE_URL: webUrl.optional(),
-    PAGERDUTY_EVENTS_URL: webUrl.default("https://events.pagerduty.com/v2/enqueue"),
-    WEBHOOK_ALLOWED_HOSTS: list.pipe(z.array(allowedHost)).default([]),
-    ENABLE_EMAIL_ALERTS: flag,
-    ALERT_EMAIL: list.pipe(z.array(z.email())).default([]),
-    ENABLE_SLACK_ALERTS: flag,
-    SLACK_WEBHOOK_URL: webUrl.optional(),
-    SLACK_CHANNEL: z.string().optional(),
-    CUSTOM_WEBHOOKS: list.pipe(z.array(webUrl)).default([]),
-    PAGERDUTY_SERVICE_KEY: z.string().optional(),
-  })
-  .transform((env) => ({
-    email: emailSettings(env),
-    /** Where the links of mails lead, without a slash at its end; null where nobody has said. */
-    siteUrl: env.SITE_URL?.replace(/\/+$/, "") ?? null,
-    pagerdutyUrl: env.PAGERDUTY_EVENTS_URL,
-    /** Hosts, for local development, that webhooks may reach although they are not of the public internet. */
-    allowedHosts: env.WEBHOOK_ALLOWED_HOSTS,
-    /** The operator's own channels. */
-    operator: {
-      emails: env.ENABLE_EMAIL_ALERTS ? env.ALERT_EMAIL : [],
-      slack:
-        env.SLACK_WEBHOOK_URL && env.ENABLE_SLACK_ALERTS !== false
-          ? { webhookUrl: env.SLACK_WEBHOOK_URL, channel: env.SLACK_CHANNEL ?? null }
-          : null,
-      webhooks: env.CUSTOM_WEBHOOKS,
-      pagerdutyKey: env.PAGERDUTY_SERVICE_KEY ?? null,
-    },
-  }));
-export type AlertsSettings = z.infer<typeof AlertsEnv>;
+const ADDRESS = String.raw`[^@\s<>",;]{1,64}@[^@\s<>",;]{1,253}`;
+const address = z.string().regex(new RegExp(`^${ADDRESS}$`));
+/** As it stands in a mail: an address, or `Name <address>`. */
+const sender = z.string().regex(new RegExp(String.raw`^(${ADDRESS}|[^<>\r\n]+<${ADDRESS}>)$`));
+const smtpUrl = z.url({ protocol: /^smtps?$/ }).refine((url) => Boolean(URL.parse(url)?.hostname));
+const allowedHost = z.string().regex(/^(\[[0-9a-f:.]+\]|[^\s/@:]+)(:\d+)?$/i);
+/** A URL that the database takes for a channel's. */
+const channelUrl = z
+  .string()
+  .regex(/^https?:\/\/[^\s/@]+(\/\S*)?$/)
+  .max(2_000)
+  .pipe(webUrl);
+const MAX_RECIPIENTS = 20;
 
 export interface EmailSettings {
   /** An SMTP server by its URL, or a provider's HTTP API. */
@@ -164,17 +136,66 @@ export interface EmailSettings {
   replyTo: string | null;
 }
 
-/** Null where no mail can be sent: for want of a way, or of an address that mails are from. */
-function emailSettings(env: {
-  SMTP_URL?: string | undefined;
-  EMAIL_API_KEY?: string | undefined;
-  EMAIL_API_URL: string;
-  FROM_EMAIL?: string | undefined;
-  REPLY_TO_EMAIL?: string | undefined;
-}): EmailSettings | null {
-  if (!env.FROM_EMAIL) return null;
-  const common = { from: env.FROM_EMAIL, replyTo: env.REPLY_TO_EMAIL ?? null };
-  if (env.SMTP_URL) return { via: { smtpUrl: env.SMTP_URL }, ...common };
-  if (!env.EMAIL_API_KEY) return null;
-  return { via: { apiUrl: env.EMAIL_API_URL, apiKey: env.EMAIL_API_KEY }, ...common };
+/** Where alerts and mails leave, for `deliver-alerts`. */
+export interface AlertsSettings {
+  /** Null where no mail can be sent: for want of a way, or of an address that mails are from. */
+  email: EmailSettings | null;
+  /** Where the links of mails lead, without a slash at its end; null where nobody has said. */
+  siteUrl: string | null;
+  pagerdutyUrl: string;
+  /** Hosts, for local development, that webhooks may reach although they are not of the public internet. */
+  allowedHosts: string[];
+  /** The operator's own channels. */
+  operator: {
+    emails: string[];
+    slack: { webhookUrl: string; channel: string | null } | null;
+    webhooks: string[];
+    pagerdutyKey: string | null;
+  };
+  /** Variables that say what cannot be, as a whole or in an entry; that is left out. Their values may be secrets. */
+  faults: string[];
+}
+
+/** Never throws: a fault in what one thing is sent by must not keep back all else. */
+export function readAlertsEnv(env: Record<string, string | undefined>): AlertsSettings {
+  const faults = new Set<string>();
+  const check = <T>(name: string, schema: z.ZodType<T>, value: unknown): T[] => {
+    const parsed = schema.safeParse(value);
+    if (!parsed.success) faults.add(name);
+    return parsed.success ? [parsed.data] : [];
+  };
+  const one = <T>(name: string, schema: z.ZodType<T>): T | null =>
+    env[name] === undefined ? null : (check(name, schema, env[name])[0] ?? null);
+  const many = (name: string, entry: z.ZodType<string>): string[] =>
+    list.parse(env[name] ?? "").flatMap((item) => check(name, entry, item));
+
+  const from = one("FROM_EMAIL", sender);
+  const replyTo = one("REPLY_TO_EMAIL", sender);
+  const smtp = one("SMTP_URL", smtpUrl);
+  const apiUrl = one("EMAIL_API_URL", webUrl) ?? "https://api.resend.com/emails";
+  // A way that is wrong is not made up for by another, which nobody may have meant.
+  const isClear = !faults.has("SMTP_URL") && (smtp !== null || !faults.has("EMAIL_API_URL"));
+  const apiKey = env.EMAIL_API_KEY;
+  const via = smtp !== null ? { smtpUrl: smtp } : apiKey ? { apiUrl, apiKey } : null;
+
+  const emails = many("ALERT_EMAIL", address);
+  if (emails.length > MAX_RECIPIENTS) faults.add("ALERT_EMAIL");
+  const slackUrl = one("SLACK_WEBHOOK_URL", channelUrl);
+  const slackChannel = one("SLACK_CHANNEL", z.string().max(100));
+  return {
+    email: from !== null && isClear && via ? { via, from, replyTo } : null,
+    siteUrl: one("SITE_URL", webUrl)?.replace(/\/+$/, "") ?? null,
+    pagerdutyUrl: one("PAGERDUTY_EVENTS_URL", webUrl) ?? "https://events.pagerduty.com/v2/enqueue",
+    allowedHosts: many("WEBHOOK_ALLOWED_HOSTS", allowedHost),
+    operator: {
+      emails: one("ENABLE_EMAIL_ALERTS", z.stringbool()) ? emails.slice(0, MAX_RECIPIENTS) : [],
+      slack:
+        slackUrl !== null && one("ENABLE_SLACK_ALERTS", z.stringbool()) !== false
+          ? { webhookUrl: slackUrl, channel: slackChannel }
+          : null,
+      webhooks: many("CUSTOM_WEBHOOKS", channelUrl),
+      pagerdutyKey: one("PAGERDUTY_SERVICE_KEY", z.string().regex(/^[A-Za-z0-9_-]{8,100}$/)),
+    },
+    faults: [...faults],
+  };
 }

@@ -12,26 +12,28 @@ async function post(
     method = "POST",
     headers = { apikey: KEY } as Record<string, string>,
     register = () => Promise.resolve(),
+    count = 2,
   } = {},
 ) {
   const clock = virtualClock();
   const start = clock.now();
-  let due = [notification(1), notification(2)];
+  const due = Array.from({ length: count }, (_, i) => notification(i + 1));
   let registered = 0;
+  let sent = 0;
+  const background: Promise<unknown>[] = [];
   const handle = withErrors((request) =>
     handleDelivery(request, {
       secretKey: KEY,
       clock,
       outbox: {
-        claim: () => {
-          const claimed = due;
-          due = [];
-          return Promise.resolve(claimed);
-        },
+        claim: (maxRows) => Promise.resolve(due.splice(0, maxRows)),
         complete: () => Promise.resolve(),
       },
-      send: ({ id }) =>
-        Promise.resolve(id === notification(1).id ? { ok: true } : { ok: false, error: "no" }),
+      send: ({ id }) => {
+        sent++;
+        return Promise.resolve(id === notification(1).id ? { ok: true } : { ok: false, error: "no" });
+      },
+      inBackground: (work) => background.push(work),
       register: () => {
         registered++;
         return register();
@@ -50,6 +52,10 @@ async function post(
     registered,
     lines,
     ms: clock.now() - start,
+    background,
+    sent: () => sent,
+    /** Lets go on what goes on after the answer; tells how long, and with what result. */
+    finish: async () => [await clock.run(Promise.all(background)), clock.now() - start],
   };
 }
 
@@ -73,7 +79,33 @@ Deno.test("the longest time leaves enough to end what is in flight before the ru
   assert.equal(ms, 135_000);
 });
 
+Deno.test("in the background: it is answered at once, and delivers afterwards", async () => {
+  const { status, answer, ms, registered, background, sent, finish } = await post('{"background":true}');
+  assert.deepEqual([status, answer, ms, registered, background.length], [202, { accepted: true }, 0, 1, 1]);
+  const [[totals], duration] = (await finish()) as [[{ sent: number; failed: number }], number];
+  assert.deepEqual([totals.sent, totals.failed, sent(), duration], [1, 1, 2, 55_000]);
+});
+
+Deno.test("otherwise nothing goes on after the answer", async () => {
+  assert.deepEqual((await post('{"background":false}')).background, []);
+});
+
+for (const [body, delivered] of [
+  ["{}", 600],
+  ['{"max_messages":5}', 5],
+  ['{"max_messages":10000}', 700],
+] as const) {
+  Deno.test(`${body}: ${delivered} of 700 messages are delivered`, async () => {
+    const { answer, sent } = await post(body, { count: 700 });
+    assert.deepEqual([answer.sent + answer.failed, sent()], [delivered, delivered]);
+  });
+}
+
 for (const [what, body, code] of [
+  ["no message", '{"max_messages":0}', "invalid_request"],
+  ["too many messages", '{"max_messages":10001}', "invalid_request"],
+  ["half a message", '{"max_messages":1.5}', "invalid_request"],
+  ["a background that is none", '{"background":"yes"}', "invalid_request"],
   ["too long a time", '{"linger_seconds":141}', "invalid_request"],
   ["a time before now", '{"linger_seconds":-1}', "invalid_request"],
   ["a time that is none", '{"linger_seconds":"25"}', "invalid_request"],

@@ -1,7 +1,8 @@
+import { inBackground } from "../_shared/background.ts";
 import { projectCallers } from "../_shared/caller.ts";
-import { AlertsEnv, ProjectEnv, readEnv } from "../_shared/env.ts";
+import { ProjectEnv, readAlertsEnv, readEnv } from "../_shared/env.ts";
 import { guardedPost } from "../_shared/guarded_fetch.ts";
-import { withErrors } from "../_shared/http.ts";
+import { log, withErrors } from "../_shared/http.ts";
 import { consoleChannel } from "./channels/console.ts";
 import { emailChannel, smtpServer } from "./channels/email.ts";
 import { pagerdutyChannel } from "./channels/pagerduty.ts";
@@ -15,7 +16,10 @@ import { createSend } from "./send.ts";
 
 const env = readEnv();
 const { secretKey, ...project } = ProjectEnv.parse(env);
-const { email, siteUrl, pagerdutyUrl, allowedHosts, operator } = AlertsEnv.parse(env);
+const { email, siteUrl, pagerdutyUrl, allowedHosts, operator, faults } = readAlertsEnv(env);
+for (const variable of faults) {
+  log("error", "What a variable of the environment says is left out: it cannot be", { variable });
+}
 const { service } = projectCallers({ secretKey, ...project });
 
 const now = () => new Date();
@@ -42,6 +46,6 @@ const send = createSend({
 const register = async () => {
   await service("register_operator_channels", { channels: operatorChannels(operator) });
 };
-const deps = { secretKey, outbox: outboxOf(service), send, register, clock };
+const deps = { secretKey, outbox: outboxOf(service), send, register, inBackground, clock };
 
 export default { fetch: withErrors((request) => handleDelivery(request, deps)) };

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { AlertsEnv } from "../_shared/env.ts";
+import { readAlertsEnv } from "../_shared/env.ts";
 import { operatorChannels } from "./operator_channels.ts";
 
-const of = (env: Record<string, string>) => operatorChannels(AlertsEnv.parse(env).operator);
+const of = (env: Record<string, string>) => operatorChannels(readAlertsEnv(env).operator);
 
 Deno.test("without an environment the operator has no channels", () => assert.deepEqual(of({}), []));
 
@@ -14,7 +14,7 @@ Deno.test("each kind of channel", () => {
       SLACK_WEBHOOK_URL: "https://hooks.slack.com/services/x",
       SLACK_CHANNEL: "#alerts",
       CUSTOM_WEBHOOKS: "https://one.test/hook",
-      PAGERDUTY_SERVICE_KEY: "key",
+      PAGERDUTY_SERVICE_KEY: "pagerduty_key",
     }),
     [
       { type: "email", name: "E-mail", config: { recipients: ["a@example.com", "b@example.com"] } },
@@ -24,7 +24,12 @@ Deno.test("each kind of channel", () => {
         config: { webhook_url: "https://hooks.slack.com/services/x", channel: "#alerts" },
       },
       { type: "webhook", name: "one.test/hook", config: { url: "https://one.test/hook" } },
-      { type: "pagerduty", name: "PagerDuty", config: { routing_key: "key" } },
+      {
+        type: "pagerduty",
+        name: "PagerDuty",
+        config: { routing_key: "pagerduty_key" },
+        min_severity: "critical",
+      },
     ],
   );
 });

@@ -1,3 +1,4 @@
+import type { AlertSeverity } from "../_shared/alert_message.ts";
 import type { AlertsSettings } from "../_shared/env.ts";
 
 export interface OperatorChannel {
@@ -5,6 +6,8 @@ export interface OperatorChannel {
   /** Of no other channel of its type, and without a secret. */
   name: string;
   config: Record<string, unknown>;
+  /** What is less severe is not for this channel. */
+  min_severity?: AlertSeverity;
 }
 
 /** The operator's channels that the environment names. */
@@ -25,7 +28,8 @@ export function operatorChannels({ emails, slack, webhooks, pagerdutyKey }: Aler
     channels.push({ type: "webhook", name: count === 1 ? place : `${place} (${count})`, config: { url } });
   }
   if (pagerdutyKey !== null) {
-    channels.push({ type: "pagerduty", name: "PagerDuty", config: { routing_key: pagerdutyKey } });
+    const config = { routing_key: pagerdutyKey };
+    channels.push({ type: "pagerduty", name: "PagerDuty", config, min_severity: "critical" }); // it wakes people
   }
   return channels;
 }

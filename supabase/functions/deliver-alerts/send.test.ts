@@ -46,6 +46,7 @@ Deno.test("an alert by e-mail is a mail", async () => {
 const invite = {
   kind: "invite",
   channel_type: "email",
+  recipient: "a@b.test",
   payload: { tenant_name: "Acme", role: "editor", token: "inv_1" },
 };
 Deno.test("an invite is a mail with a link into the site", async () => {
@@ -64,8 +65,24 @@ Deno.test("without a site an invite waits, and holds up no other mail", async ()
 
 Deno.test("billing is a mail", async () => {
   const payload = { template: "payment_failed", key: "k", tenant_name: "Acme" };
-  const { taken } = await send({ kind: "billing", channel_type: "email", payload });
+  const { taken } = await send({ kind: "billing", channel_type: "email", recipient: "a@b.test", payload });
   assert.equal((taken[0]?.[1] as { subject: string } | undefined)?.subject, "Your payment failed: Acme");
+});
+
+Deno.test("a mail to nobody will never be sent, whatever the channel would say, or the site lacks", async () => {
+  const answer = () => Promise.resolve<Outcome>({ ok: false, error: "no", blocks_channel: true });
+  for (const changes of [
+    invite,
+    { channel_type: "email" },
+    {
+      kind: "billing",
+      channel_type: "email",
+      payload: { template: "payment_failed", key: "k", tenant_name: "Acme" },
+    },
+  ]) {
+    const { outcome, taken } = await send({ ...changes, recipient: null }, { answer, siteUrl: null });
+    assert.deepEqual([outcome.ok, "is_permanent" in outcome, taken], [false, true, []]);
+  }
 });
 
 for (const [what, changes] of Object.entries({

@@ -40,7 +40,10 @@ export function createSend({
   clock,
 }: SendDeps): (notification: Notification) => Promise<Outcome> {
   const byChannel = async (notification: Notification, signal: AbortSignal): Promise<Outcome> => {
-    const { kind, channel_type, payload } = notification;
+    const { kind, channel_type, recipient, payload } = notification;
+    if (channel_type === "email" && recipient === null) {
+      return failure("The message has no recipient.", { is_permanent: true }); // whoever it was is forgotten
+    }
     if (kind !== "alert") {
       const mail = mailOf(kind, payload, siteUrl);
       return "ok" in mail ? mail : channels.email(mail, notification, signal);

@@ -6,6 +6,7 @@ import { drain, FINISH_MS, MAX_CLAIM, MAX_IN_FLIGHT } from "./worker.ts";
 
 interface Setting {
   linger?: number;
+  maxMessages?: number;
   /** What is in the outbox, and from which millisecond on. */
   due?: { n: number; at?: number }[];
   /** How long a message takes, in milliseconds. */
@@ -60,6 +61,7 @@ async function run(setting: Setting) {
       },
     },
     linger,
+    setting.maxMessages,
   );
   const { result: totals, lines } = await logged(() => clock.run(worker));
   return { totals, claims, batches, sent, most, lines, endedAt: at() };
@@ -111,6 +113,28 @@ Deno.test("1,000 messages: at most 200 in flight, all claimed by what is free, a
     range(1000).map(({ n }) => n),
   );
   assert.ok(batches.length < 100, String(batches.length));
+});
+
+for (const maxMessages of [1, 100, 250]) {
+  Deno.test(`a run of at most ${maxMessages} claims no more, and ends with them`, async () => {
+    const { totals, claims, batches, endedAt } = await run({ due: range(1000), maxMessages });
+    let left = maxMessages;
+    for (const { asked, got } of claims) {
+      assert.ok(asked >= 1 && asked <= left, `${asked} of ${left}`);
+      left -= got.length;
+    }
+    assert.deepEqual([left, totals.sent, told(batches).length], [0, maxMessages, maxMessages]);
+    assert.ok(endedAt < 1_000, String(endedAt));
+  });
+}
+
+Deno.test("a run that finds fewer goes on until its time is over", async () => {
+  const due = [{ n: 1 }, { n: 2, at: 1_000 }, { n: 3, at: 2_000 }, { n: 4, at: 3_500 }];
+  const { totals, claims, endedAt } = await run({ due, maxMessages: 4, linger: 10_000 });
+  assert.deepEqual([totals.sent, claims[0]?.asked, claims.at(-1)?.asked], [4, 4, 1]);
+  assert.ok(endedAt >= 3_500 && endedAt < 5_000, String(endedAt));
+  const fewer = await run({ due: due.slice(0, 3), maxMessages: 4, linger: 10_000 });
+  assert.deepEqual([fewer.totals.sent, fewer.endedAt], [3, 10_000]);
 });
 
 Deno.test("messages that hang hold up nothing but their slots", async () => {

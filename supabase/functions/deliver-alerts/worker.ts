@@ -29,10 +29,15 @@ export interface Totals {
 }
 
 /**
- * Claims and sends until so many milliseconds are over, then ends what is in flight: a moment longer as a rule, FINISH_MS
- * at most. Each message is sent by itself, so that one that hangs holds up nothing but its slot.
+ * Claims and sends until so many milliseconds are over, or so many messages are claimed, then ends what is in flight: a
+ * moment longer as a rule, FINISH_MS at most. Each message is sent by itself, so that one that hangs holds up nothing but
+ * its slot.
  */
-export async function drain({ outbox, send, clock }: WorkerDeps, lingerMs: number): Promise<Totals> {
+export async function drain(
+  { outbox, send, clock }: WorkerDeps,
+  lingerMs: number,
+  maxMessages = Number.POSITIVE_INFINITY,
+): Promise<Totals> {
   const totals: Totals = { sent: 0, failed: 0, claims: 0 };
   const stopAt = clock.now() + lingerMs;
   const left = () => Math.max(0, stopAt - clock.now());
@@ -52,13 +57,16 @@ export async function drain({ outbox, send, clock }: WorkerDeps, lingerMs: numbe
   };
 
   let pollMs = MIN_POLL_MS;
+  let toClaim = maxMessages;
   for (;;) {
     roomMade = new AbortController();
-    const slots = Math.min(MAX_CLAIM, MAX_IN_FLIGHT - inFlight.size);
+    const slots = Math.min(MAX_CLAIM, MAX_IN_FLIGHT - inFlight.size, toClaim);
     totals.claims++;
     const claimed = await claim({ outbox, clock }, slots, Math.min(CALL_MS, left() + LATE_CLAIM_MS));
     for (const notification of claimed ?? []) start(notification);
     if (claimed?.length) pollMs = MIN_POLL_MS;
+    toClaim -= claimed?.length ?? 0;
+    if (toClaim <= 0) break;
 
     if (claimed?.length !== slots && left() > 0) {
       const wait = Math.min(claimed ? pollMs : PAUSE_MS, left());

@@ -83,7 +83,7 @@ for (const recipient of [
   ...["a@b.test;c@d.test", "a b@c.test", '"a"@b.test', `${"a".repeat(65)}@b.test`],
 ]) {
   Deno.test(`${JSON.stringify(recipient)} is no address: nothing is sent to it`, async () => {
-    for (const settings of [SMTP, API]) {
+    for (const settings of [SMTP, API, null]) {
       const result = await send(settings, { recipient });
       assert.deepEqual([factsOf(result), result.mails, result.sent], [{ is_permanent: true }, [], []]);
     }
@@ -141,6 +141,7 @@ for (const [status, facts] of [
   [401, { blocks_channel: true }],
   [403, { blocks_channel: true }],
   [409, { blocks_channel: true }],
+  [410, { blocks_channel: true }],
   [429, { retry_after_seconds: 2, blocks_channel: true }],
   [500, { retry_after_seconds: 2, blocks_channel: true }],
 ] as const) {

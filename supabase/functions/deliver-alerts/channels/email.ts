@@ -27,10 +27,10 @@ const ADDRESS = /^[^\s@<>()[\]\\,;:"]{1,64}@[^\s@<>()[\]\\,;:"]{1,255}$/;
 /** Mails by SMTP or by a provider's HTTP API; all of them fail, and wait, while there is neither. */
 export function emailChannel(settings: EmailSettings | null, deps: EmailDeps): SendMail {
   return async (mail, { id, recipient }, signal) => {
-    if (!settings) return failure("e-mail is not configured", { blocks_channel: true });
     if (recipient === null || !ADDRESS.test(recipient)) {
       return failure("The recipient is no address.", { is_permanent: true });
     }
+    if (!settings) return failure("e-mail is not configured", { blocks_channel: true });
     const { via, from, replyTo } = settings;
     if ("smtpUrl" in via) {
       const host = /@([^\s@<>]+)>?\s*$/.exec(from)?.[1] ?? "meterbase.local";
@@ -56,7 +56,7 @@ export function emailChannel(settings: EmailSettings | null, deps: EmailDeps): S
     const message = { url: via.apiUrl, body: JSON.stringify(body), headers };
     return await postJson(deps, message, signal, ({ status }) => ({
       error: `The mail provider answered ${status}.`,
-      // Those two are about this mail; all others about us, hence about every mail.
+      // Those two are about this mail; all others about us, hence about every mail. None is about the tenant's channel.
       ...([400, 422].includes(status) ? { is_permanent: true } : { blocks_channel: true }),
     }));
   };

@@ -16,7 +16,8 @@ export interface HttpDeps {
 
 /**
  * Posts JSON, and says what came of it by HTTP's own rules: a server that is busy, broken or away fails for every message,
- * so its channel waits. What a receiver means by another refusal, `refused` may say; else it is tried again.
+ * so its channel waits. What a receiver means by another refusal, `refused` may say; else 410 is gone for good, and all other
+ * is tried again.
  */
 export async function postJson(
   { post, now }: HttpDeps,
@@ -38,14 +39,14 @@ export async function postJson(
   const { status } = answer;
   if (status >= 200 && status < 300) return { ok: true };
   const error = `The endpoint answered ${status}.`;
-  if (status === 410) return failure(error, { is_gone: true });
   const retryAfter = retryAfterSeconds(answer.retryAfter, now());
   const later = retryAfter === null ? {} : { retry_after_seconds: retryAfter };
   if ([408, 425, 429].includes(status) || status >= 500) {
     return failure(error, { ...later, blocks_channel: true });
   }
   const { error: inTheirWords = error, ...facts } = refused(answer);
-  return failure(inTheirWords, { ...later, ...facts });
+  const isGone = status === 410 && !facts.is_permanent && !facts.blocks_channel;
+  return failure(inTheirWords, { ...later, ...facts, ...(isGone && { is_gone: true }) });
 }
 
 /** `Retry-After` in seconds, from seconds or a date, at most a day; null where it says neither. */

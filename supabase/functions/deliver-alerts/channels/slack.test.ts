@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { AlertMessage } from "../../_shared/alert_message.ts";
 import { logged } from "../../_shared/testing.ts";
-import { endpoint, notification, signal } from "../testing.ts";
+import { endpoint, NOW, notification, signal } from "../testing.ts";
 import { consoleChannel } from "./console.ts";
 import { pagerdutyChannel } from "./pagerduty.ts";
 import { slackChannel } from "./slack.ts";
@@ -37,6 +37,41 @@ Deno.test("PagerDuty gets an event with the routing key", async () => {
     [url, "key", "trigger", message.alert.id],
   );
   assert.deepEqual(await sentBy(channel, {}), []);
+});
+
+/** What PagerDuty is sent of a test, where it answers so: one status a request. */
+async function testOf(...statuses: number[]) {
+  const sent: Record<string, unknown>[] = [];
+  const channel = pagerdutyChannel({
+    post: (_url, { body }) => {
+      sent.push(JSON.parse(body));
+      return Promise.resolve({ status: statuses[sent.length - 1] ?? 500, retryAfter: null, body: "" });
+    },
+    now: () => NOW,
+    url: "https://events.pagerduty.test/v2/enqueue",
+  });
+  const given = notification(1, { config: { routing_key: "key" } });
+  const outcome = await channel({ ...message, event: "test" }, given, signal);
+  return { outcome, sent };
+}
+
+Deno.test("PagerDuty: a test leaves no incident open", async () => {
+  const { outcome, sent } = await testOf(202, 202);
+  assert.deepEqual(outcome, { ok: true });
+  assert.deepEqual(
+    sent.map(({ routing_key, event_action, dedup_key }) => [routing_key, event_action, dedup_key]),
+    [
+      ["key", "trigger", message.alert.id],
+      ["key", "resolve", message.alert.id],
+    ],
+  );
+});
+
+Deno.test("PagerDuty: a test that is refused resolves nothing; one that stays open has failed", async () => {
+  const refused = await testOf(400, 202);
+  assert.deepEqual([refused.outcome.ok, refused.sent.length], [false, 1]);
+  const open = await testOf(202, 429);
+  assert.deepEqual([open.outcome.ok, open.sent.length], [false, 2]);
 });
 
 Deno.test("the console gets one line", async () => {

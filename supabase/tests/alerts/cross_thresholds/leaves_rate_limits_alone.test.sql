@@ -1,5 +1,5 @@
 begin;
-select plan(6);
+select plan(8);
 
 update public.alert_rules set enabled = false;
 select tests.create_tenant(t, 'trial') from unnest(array['acme', 'globex']) t;
@@ -21,6 +21,10 @@ select is(
 select consume_quota(tests.tenant_id('acme'), 'workflows', 10);
 select is_empty('select from public.alerts', 'a stock crosses none by itself');
 select is((select opened from evaluate_alert_rules()), 2, 'a pass sees it');
+select settle_reservation(r.reservation_id, 10001) from reserve_quota(tests.tenant_id('acme'), 'tokens', 1) r;
+select set_eq($$ select type from public.alerts where data ->> 'metric' = 'tokens' $$, array['usage_threshold'], 'what is used beyond a limit is left to a pass');
+select is((select opened from evaluate_alert_rules()), 1, 'which sees it');
+delete from public.alerts;
 select settle_reservation(r.reservation_id, 10001) from reserve_quota(tests.tenant_id('globex'), 'tokens', 1) r;
 select is_empty($$ select from public.alerts where data ->> 'metric' = 'tokens' $$, 'who has no rule crosses none');
 

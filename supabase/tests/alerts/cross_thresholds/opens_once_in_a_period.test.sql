@@ -1,5 +1,5 @@
 begin;
-select plan(17);
+select plan(18);
 
 update public.alert_rules set enabled = false;
 select tests.create_tenant('acme', 'trial');
@@ -40,7 +40,12 @@ select is(pg_temp.take(80, 'executions'), 4::bigint, 'to the next one');
 -- In the tenant's day that a reservation is settled in.
 select settle_reservation(r.reservation_id, 8000) from reserve_quota(tests.tenant_id('acme'), 'tokens', 1) r;
 select is((select count(*) from public.alerts), 5::bigint, 'what is settled in a new day is seen in it');
-select is((select count(distinct dedup_key) from public.alerts), 5::bigint, 'each is about another period');
+-- And what is settled in another day than it was reserved in.
+create temp table held as select * from reserve_quota(tests.tenant_id('acme'), 'tokens', 1);
+update public.tenants set clock_offset = clock_offset + interval '1 day' where id = tests.tenant_id('acme');
+select settle_reservation(reservation_id, 8001) from held;
+select is((select count(*) from public.alerts), 6::bigint, 'though nothing was taken in it');
+select is((select count(distinct dedup_key) from public.alerts), 6::bigint, 'each is about another period');
 
 select * from finish();
 rollback;

@@ -1,5 +1,5 @@
 begin;
-select plan(18);
+select plan(19);
 
 update public.alert_rules set enabled = false;
 select tests.create_tenant(t, 'unlimited') from unnest(array['acme', 'globex']) t;
@@ -29,6 +29,7 @@ select is(pg_temp.opened('daily', 4, 9.99), 0, 'less than 150 % above yesterday 
 select is(pg_temp.opened('hourly', 4, 100), 0, 'nor is an hour''s cost one of the day');
 select is(pg_temp.opened('monthly', 4, 100), 0, 'nor a month''s');
 select is(pg_temp.opened('daily', 0, 100), 0, 'after nothing there is none either');
+select is(pg_temp.opened('daily', 0.001, 0.00999), 0, 'less than a cent is no cost');
 select pg_temp.cost('daily', '0', 100, 'globex'), pg_temp.cost('daily', '1 day', 1, 'globex');
 select is(pg_temp.opened('daily', 4, 10), 1, '150 % above is one');
 select results_eq(

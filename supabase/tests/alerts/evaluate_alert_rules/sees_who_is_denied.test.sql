@@ -38,8 +38,8 @@ delete from private.health_samples;
 select pg_temp.watch('quota_denial_rate', 0);
 select pg_temp.sample('50 minutes', 0, 0), pg_temp.sample('0', 0, 19);
 select is(pg_temp.opened(), 0, 'of nineteen takes any share is few');
-insert into private.health_samples (sampled_at, status, components) values (now() - interval '1 minute', 'healthy', '{}'), (now() + interval '10 seconds', 'healthy', '{}');
-select pg_temp.sample('-20 seconds', 0, 20);
+insert into private.health_samples (sampled_at, status, components) values (now() - interval '55 minutes', 'healthy', '{}'), (now() + interval '15 seconds', 'healthy', '{}');
+select pg_temp.sample('-10 seconds', 0, 20);
 select is(pg_temp.opened('20 seconds'), 1, 'of twenty it is not, whatever samples do not count takes');
 -- The share of tenants.
 create function pg_temp.deny(p_tenants int[], p_metric text default 'tokens', p_ago interval default '0', p_subject text default '', p_period public.quota_period default 'day')

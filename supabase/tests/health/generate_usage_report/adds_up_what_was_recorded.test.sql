@@ -49,6 +49,7 @@ select is((select r -> 'compliance' -> 'data_complete_since' from reports), to_j
 select is((select r #>> '{compliance,error_rate}' from reports)::numeric, 0.2, 'the rate of errors');
 
 select aggregate_usage_metrics();
+insert into public.tenant_metric_usage (tenant_id, metric, period_type, period_start, quantity) values (tests.tenant_id('acme'), 'workflows', 'daily', pg_temp.day(6), 9);
 select set_eq(
   $$ select q ->> 'metric' as metric, (q ->> 'quantity')::numeric as quantity from jsonb_array_elements(pg_temp.report(5.3, 8.6) -> 'metrics') q $$,
   $$ values ('api_calls', 5::numeric), ('chat_messages', 4), ('embeddings', 7), ('tokens', 353) $$, 'how much of each metric, as of the last roll-up'

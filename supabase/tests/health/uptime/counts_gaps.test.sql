@@ -1,5 +1,5 @@
 begin;
-select plan(15);
+select plan(16);
 
 create function pg_temp.uptime(p_samples jsonb, p_since interval default '1 hour') returns numeric language plpgsql as $$
 begin
@@ -20,6 +20,7 @@ select is(pg_temp.uptime('{"300": "healthy", "200": "unhealthy", "100": "degrade
 select is(pg_temp.uptime('{"300": "unhealthy", "210": "healthy", "150": "healthy", "60": "healthy"}'), 0.7, '60 + 90 + 60 of 300 seconds');
 select is(pg_temp.uptime('{"300": "unhealthy"}'), 0::numeric, 'nothing was up');
 select is(pg_temp.uptime('{"300": "healthy", "200": "healthy", "100": "healthy"}', '200 seconds'), 0.9, 'since then, the moment included');
+select is(pg_temp.uptime('{"230": "healthy", "100": "healthy"}', '200 seconds'), 0.75, 'a sample before vouches for its part: 60 + 90 of 200 seconds');
 select is(pg_temp.uptime((select jsonb_object_agg(30 * i, 'healthy') from generate_series(1, 2880) i), '24 hours'), 1::numeric, 'twice a minute for a day');
 select is(pg_temp.uptime((select jsonb_object_agg(30 * i, 'healthy') from generate_series(1, 2880) i where i not between 1000 and 1287), '24 hours'), 0.90069, 'less 288 samples, or 8580 of 86400 seconds');
 select is(pg_temp.uptime('{"3": "healthy", "2": "unhealthy", "1": "healthy"}'), 0.66667, 'as a share of 1, to five places');
