@@ -288,13 +288,6 @@ export type Database = {
         };
         Relationships: [
           {
-            foreignKeyName: "alerts_rule_id_fkey";
-            columns: ["rule_id"];
-            isOneToOne: false;
-            referencedRelation: "alert_rules";
-            referencedColumns: ["id"];
-          },
-          {
             foreignKeyName: "alerts_tenant_id_fkey";
             columns: ["tenant_id"];
             isOneToOne: false;

@@ -112,6 +112,15 @@ CREATE TYPE private.hourly_usage AS (
 	counts private.usage_counts
 );
 
+-- Name: lane_outcome; Type: TYPE; Schema: private; Owner: -
+
+CREATE TYPE private.lane_outcome AS (
+	lane text,
+	is_well boolean,
+	is_failing boolean,
+	retry_after interval
+);
+
 -- Name: metered_sum; Type: TYPE; Schema: private; Owner: -
 
 CREATE TYPE private.metered_sum AS (
@@ -1122,6 +1131,10 @@ COMMENT ON TABLE public.alerts IS 'What rules have seen, one row for each episod
 -- Name: COLUMN alerts.tenant_id; Type: COMMENT; Schema: public; Owner: -
 
 COMMENT ON COLUMN public.alerts.tenant_id IS 'Whose alert it is; null: the operator''s. Which tenant that is about says data.tenant_id.';
+
+-- Name: COLUMN alerts.rule_id; Type: COMMENT; Schema: public; Owner: -
+
+COMMENT ON COLUMN public.alerts.rule_id IS 'The rule that saw it, which may have been deleted since.';
 
 -- Name: COLUMN alerts.dedup_key; Type: COMMENT; Schema: public; Owner: -
 
@@ -2684,7 +2697,9 @@ declare
   v_room int;
   v_ids uuid[] := array[]::uuid[];
 begin
-  perform private.check_max_rows(p_max_rows);
+  if p_max_rows is null or p_max_rows not between 1 and 5000 then
+    perform private.raise_error(400, 'invalid_max_rows', 'Claim 1 to 5000 messages.');
+  end if;
   if p_lease_seconds is null or p_lease_seconds not between 1 and 3600 then
     perform private.raise_error(400, 'invalid_lease', 'A lease is 1 to 3600 seconds.');
   end if;
@@ -2728,7 +2743,7 @@ begin
       from private.outbox o
       join public.alert_notifications n on n.id = o.id
       where o.status in ('pending', 'failed') and o.lane = v_lane and o.due_at <= now() and n.status in ('pending', 'failed')
-        and (n.alert_id is null or not exists (
+        and (n.payload ->> 'event' = 'opened' or not exists (
           select
           from public.alert_notifications b
           where b.alert_id = n.alert_id and b.channel_id = n.channel_id and b.recipient is not distinct from n.recipient
@@ -2741,11 +2756,16 @@ begin
     exit when cardinality(v_ids) = p_max_rows;
   end loop;
 
+  -- Those whose channel went away while they were written.
+  update public.alert_notifications n set status = 'dead', last_error = 'The channel was disabled or deleted.'
+  where n.id = any (v_ids) and n.kind = 'alert'
+    and not exists (select from public.alert_channels c where c.id = n.channel_id and c.enabled);
+
   return query
     with claimed as (
       update public.alert_notifications n
       set status = 'sending', attempts = n.attempts + 1, locked_until = now() + make_interval(secs => p_lease_seconds)
-      where n.id = any (v_ids)
+      where n.id = any (v_ids) and n.status <> 'dead'
       returning n.id, n.tenant_id, n.alert_id, n.channel_id, n.kind, n.recipient, n.payload, n.attempts, n.created_at
     ),
     channels as materialized (
@@ -2971,8 +2991,8 @@ CREATE FUNCTION private.complete_alert_notifications(p_outcomes jsonb) RETURNS i
     SET search_path TO ''
     AS $$
 begin
-  if p_outcomes is null or jsonb_typeof(p_outcomes) <> 'array' or jsonb_array_length(p_outcomes) > 1000 then
-    perform private.raise_error(400, 'invalid_outcomes', 'Outcomes are a JSON array of at most 1000 objects.');
+  if p_outcomes is null or jsonb_typeof(p_outcomes) <> 'array' or jsonb_array_length(p_outcomes) > 5000 then
+    perform private.raise_error(400, 'invalid_outcomes', 'Outcomes are a JSON array of at most 5000 objects.');
   end if;
   return private.complete_notifications(array(
     select o from jsonb_populate_recordset(null::private.delivery_outcome, p_outcomes) o
@@ -2985,9 +3005,13 @@ $$;
 CREATE FUNCTION private.complete_notifications(p_outcomes private.delivery_outcome[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
     AS $$
 declare
   v_completed int;
+  v_lanes private.lane_outcome[];
 begin
   if exists (select from unnest(p_outcomes) o where o.is_gone) then
     perform from public.alert_channels c
@@ -2997,16 +3021,7 @@ begin
     order by c.id
     for no key update;
   end if;
-  with held as (
-    select n.id, o as outcome,
-      case when o.retry_after_seconds > 0 then least(o.retry_after_seconds, 86400) * interval '1 second' end as retry_after
-    from unnest(p_outcomes) o
-    join public.alert_notifications n on n.id = o.id
-    where case when o.ok then n.status <> 'sent' else n.status = 'sending' and n.attempts = coalesce(o.attempt, n.attempts) end
-    order by n.id
-    for update of n
-  ),
-  completed as (
+  with completed as (
     update public.alert_notifications n
     set status = case
           when (h.outcome).ok then 'sent'
@@ -3015,39 +3030,48 @@ begin
         end::public.notification_status,
         locked_until = null,
         sent_at = case when (h.outcome).ok then now() end,
-        last_error = case when not (h.outcome).ok then left(coalesce((h.outcome).error, 'unknown'), 500) end,
+        last_error = case when (h.outcome).ok is not true then left(coalesce((h.outcome).error, 'unknown'), 500) end,
         next_attempt_at = case
           when (h.outcome).ok then n.next_attempt_at
           else now() + greatest(private.retry_delay(n.attempts), h.retry_after)
         end
-    from held h
-    where n.id = h.id
+    from (
+      select o as outcome,
+        case when o.retry_after_seconds > 0 then least(o.retry_after_seconds, 86400) * interval '1 second' end as retry_after
+      from unnest(p_outcomes) o
+      order by o.id
+    ) h
+    where n.id = (h.outcome).id and case
+      when (h.outcome).ok then n.status <> 'sent'
+      else n.status = 'sending' and n.attempts = coalesce((h.outcome).attempt, n.attempts)
+    end
     returning n.lane, n.channel_id, h.outcome, h.retry_after
-  ),
-  lanes as (
-    select c.lane, bool_or((c.outcome).ok) as is_well, bool_or((c.outcome).blocks_channel) as is_failing,
-      max(c.retry_after) filter (where (c.outcome).blocks_channel) as retry_after
-    from completed c
-    group by c.lane
-  ),
-  healed as (
-    delete from private.failing_lanes f using lanes l where f.lane = l.lane and l.is_well
-  ),
-  blocked as (
-    insert into private.failing_lanes as f (lane, failures, retry_at)
-    select l.lane, 1, now() + greatest(interval '2 seconds', l.retry_after)
-    from lanes l
-    where l.is_failing and not l.is_well
-    order by l.lane
-    on conflict (lane) do update set
-      failures = f.failures + 1,
-      retry_at = greatest(excluded.retry_at, now() + least(power(2, least(f.failures + 1, 10)), 300) * interval '1 second')
   ),
   disabled as (
     update public.alert_channels a set enabled = false, disabled_reason = 'gone'
     from completed c where a.id = c.channel_id and (c.outcome).is_gone
+  ),
+  lanes as (
+    select c.lane, count(*) as completed, bool_or((c.outcome).ok) as is_well, bool_or((c.outcome).blocks_channel) as is_failing,
+      max(c.retry_after) filter (where (c.outcome).blocks_channel) as retry_after
+    from completed c
+    group by c.lane
   )
-  select count(*) into v_completed from completed c;
+  select coalesce(sum(l.completed), 0),
+    array_agg(row(l.lane, l.is_well, l.is_failing, l.retry_after)::private.lane_outcome order by l.lane)
+  into v_completed, v_lanes
+  from lanes l;
+
+  perform from private.failing_lanes f where f.lane in (select l.lane from unnest(v_lanes) l) order by f.lane for update;
+  delete from private.failing_lanes f using unnest(v_lanes) l where f.lane = l.lane and l.is_well;
+  insert into private.failing_lanes as f (lane, failures, retry_at)
+  select l.lane, 1, now() + greatest(interval '2 seconds', l.retry_after)
+  from unnest(v_lanes) l
+  where l.is_failing and l.is_well is not true
+  order by l.lane
+  on conflict (lane) do update set
+    failures = f.failures + 1,
+    retry_at = greatest(excluded.retry_at, now() + least(power(2, least(f.failures + 1, 10)), 300) * interval '1 second');
   return v_completed;
 end
 $$;
@@ -4092,6 +4116,7 @@ declare
   v_seen private.observation[];
   v_free text[];
   v_opened uuid[];
+  v_changing uuid[];
   v_resolved uuid[];
 begin
   perform pg_advisory_xact_lock(hashtext('meterbase.evaluate_alert_rules'));
@@ -4126,21 +4151,35 @@ begin
     ), v_at
   );
 
+  -- What is to change, locked before it is looked at: a member may be resolving it.
+  v_changing := array(
+    select a.id
+    from public.alerts a
+    join unnest(v_before) b (id) on b.id = a.id
+    left join unnest(v_seen) s on s.dedup_key = a.dedup_key
+    where a.cleared_at is null and (s.dedup_key is null or a.status <> 'resolved' and a.data <> s.data)
+    order by a.id
+    for no key update of a
+  );
   update public.alerts a
   set data = s.data, message = s.message, severity = s.severity, occurrences = a.occurrences + 1,
       last_occurred_at = v_at + s.clock_offset
-  from unnest(v_seen) s
-  where a.dedup_key = s.dedup_key and a.status <> 'resolved' and a.data <> s.data;
+  from unnest(v_changing) c (id)
+  join public.alerts b on b.id = c.id
+  join unnest(v_seen) s on s.dedup_key = b.dedup_key
+  where a.id = b.id and a.status <> 'resolved';
 
   with cleared as (
     update public.alerts a
-    set cleared_at = v_at + coalesce((select t.clock_offset from public.tenants t where t.id = a.tenant_id), '0'),
-        status = 'resolved', resolved_at = coalesce(a.resolved_at, v_at + coalesce((select t.clock_offset from public.tenants t where t.id = a.tenant_id), '0')), resolved_by = coalesce(a.resolved_by, 'system'),
+    set cleared_at = n.at, status = 'resolved', resolved_at = coalesce(a.resolved_at, n.at),
+        resolved_by = coalesce(a.resolved_by, 'system'),
         resolution_note = case when a.status = 'resolved' then a.resolution_note else 'The condition is over.' end
-    from unnest(v_before) v (id)
-    join public.alerts b on b.id = v.id
-    where a.id = b.id and a.cleared_at is null
-      and not exists (select from unnest(v_seen) s where s.dedup_key = a.dedup_key)
+    from unnest(v_changing) c (id)
+    join public.alerts b on b.id = c.id
+    cross join lateral (
+      select v_at + coalesce((select t.clock_offset from public.tenants t where t.id = b.tenant_id), '0') as at
+    ) n
+    where a.id = b.id and not exists (select from unnest(v_seen) s where s.dedup_key = b.dedup_key)
     returning a.id, b.status as status_before
   )
   select array_agg(c.id) into v_resolved from cleared c where c.status_before <> 'resolved';
@@ -4534,7 +4573,7 @@ begin
       select private.median(s.samples) as expected, greatest(private.median(s.samples), l.least_usual) as floor
     ) b
     cross join lateral (
-      select case o.metric when 'cost_usd' then (r.counts).events else least((r.counts).events, o.observed) end * b.floor / o.observed as events
+      select case o.metric when 'cost_usd' then (r.counts).events else least((r.counts).events, o.observed) end * b.floor / nullif(o.observed, 0) as events
       from private.usage_rollups r
       where r.tenant_id = o.tenant_id and r.period_type = 'hourly' and r.period_start = o.hour
     ) n
@@ -5916,7 +5955,9 @@ begin
       end if;
       new.config := jsonb_build_object('recipients', v_config -> 'recipients');
     when 'slack' then
-      if v_secret is null or v_secret !~ '^https?://[^\s/@]+/\S*$' or octet_length(v_secret) > 2000 then
+      if v_secret is null or octet_length(v_secret) > 2000
+        or v_secret !~ '^https?://[^\s/@]+/[!-~]*$' and v_secret is distinct from v_old ->> v_key
+      then
         perform private.refuse_channel('A Slack channel has the URL of an incoming webhook as webhook_url.');
       end if;
       if jsonb_typeof(v_config -> 'channel') not in ('string', 'null') or char_length(v_config ->> 'channel') > 100 then
@@ -7499,17 +7540,13 @@ begin
     return array[]::uuid[];
   end if;
   perform from public.tenants t where t.id in (select s.owner_id from unnest(v_new) s) order by t.id for key share;
-  with rules as materialized (
-    select r.id from public.alert_rules r where r.id in (select s.rule_id from unnest(v_new) s) order by r.id for key share
-  ),
-  opened as (
+  with opened as (
     insert into public.alerts (
       tenant_id, rule_id, type, severity, title, message, data, action_required, dedup_key, opened_at, last_occurred_at
     )
     select s.owner_id, s.rule_id, s.type, s.severity, s.title, s.message, s.data, s.action_required, s.dedup_key,
       p_at + s.clock_offset, p_at + s.clock_offset
     from unnest(v_new) s
-    join rules r on r.id = s.rule_id
     order by s.dedup_key
     on conflict do nothing
     returning id
@@ -10623,7 +10660,7 @@ CREATE FUNCTION public.claim_alert_notifications(max_rows integer DEFAULT 100, l
 
 -- Name: FUNCTION claim_alert_notifications(max_rows integer, lease_seconds integer); Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON FUNCTION public.claim_alert_notifications(max_rows integer, lease_seconds integer) IS 'Takes up to max_rows (1 to 1000) messages that are due to send, for a lease, with what is needed to send them. Service role.';
+COMMENT ON FUNCTION public.claim_alert_notifications(max_rows integer, lease_seconds integer) IS 'Takes up to max_rows (1 to 5000) messages that are due to send, for a lease, with what is needed to send them. Service role.';
 
 -- Name: cleanup_old_audit_events(interval); Type: FUNCTION; Schema: public; Owner: -
 
@@ -10680,7 +10717,7 @@ CREATE FUNCTION public.complete_alert_notifications(outcomes jsonb) RETURNS inte
 
 -- Name: FUNCTION complete_alert_notifications(outcomes jsonb); Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON FUNCTION public.complete_alert_notifications(outcomes jsonb) IS 'Says what became of claimed messages: [{id, ok, error?, retry_after_seconds?, is_permanent?, is_gone?, blocks_channel?, attempt?}], up to 1000. Returns how many that completed. Service role.';
+COMMENT ON FUNCTION public.complete_alert_notifications(outcomes jsonb) IS 'Says what became of claimed messages: [{id, ok, error?, retry_after_seconds?, is_permanent?, is_gone?, blocks_channel?, attempt?}], up to 5000. Returns how many that completed. Service role.';
 
 -- Name: complete_stripe_recovery(timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
 
@@ -10891,7 +10928,7 @@ CREATE FUNCTION public.generate_usage_report(tenant_id uuid, from_ts timestamp w
 
 -- Name: FUNCTION generate_usage_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone); Type: COMMENT; Schema: public; Owner: -
 
-COMMENT ON FUNCTION public.generate_usage_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) IS 'Usage of whole UTC days from from_ts to to_ts: {tenant_id, from, to, days, totals, metrics, cost, recommendations, compliance}. Needs usage:read.';
+COMMENT ON FUNCTION public.generate_usage_report(tenant_id uuid, from_ts timestamp with time zone, to_ts timestamp with time zone) IS 'Usage of whole UTC days from from_ts to to_ts: {tenant_id, from, to, days, totals, metrics, cost, recommendations, compliance}; metrics are as of the last roll-up. Needs usage:read.';
 
 -- Name: get_audit_events(uuid, text, text, text, public.audit_actor, uuid, public.audit_severity, public.audit_result, timestamp with time zone, timestamp with time zone, integer, timestamp with time zone, uuid, integer, text, public.audit_source); Type: FUNCTION; Schema: public; Owner: -
 
@@ -12567,10 +12604,6 @@ CREATE INDEX alert_rules_by_type ON public.alert_rules USING btree (type);
 
 CREATE INDEX alerts_by_dedup_key ON public.alerts USING btree (dedup_key, opened_at);
 
--- Name: alerts_by_rule; Type: INDEX; Schema: public; Owner: -
-
-CREATE INDEX alerts_by_rule ON public.alerts USING btree (rule_id);
-
 -- Name: alerts_by_tenant; Type: INDEX; Schema: public; Owner: -
 
 CREATE INDEX alerts_by_tenant ON public.alerts USING btree (tenant_id, opened_at DESC);
@@ -13043,11 +13076,6 @@ ALTER TABLE ONLY public.alert_rules
 
 ALTER TABLE ONLY public.alert_rules
     ADD CONSTRAINT alert_rules_type_fkey FOREIGN KEY (type) REFERENCES public.alert_rule_types(type);
-
--- Name: alerts alerts_rule_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
-
-ALTER TABLE ONLY public.alerts
-    ADD CONSTRAINT alerts_rule_id_fkey FOREIGN KEY (rule_id) REFERENCES public.alert_rules(id) ON DELETE SET NULL;
 
 -- Name: alerts alerts_tenant_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
 

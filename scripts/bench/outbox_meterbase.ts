@@ -5,7 +5,7 @@ import type { Outbox } from "./outbox.ts";
 import { count, empty } from "./outbox_rivals.ts";
 
 /** The most that a claim may ask for. */
-const MAX_ROWS = 1_000;
+const MAX_ROWS = 5_000;
 
 /** Meterbase's, its messages spread over the webhooks of that many tenants. */
 export async function meterbase(sql: Sql, url: string, lanes: number): Promise<Outbox> {

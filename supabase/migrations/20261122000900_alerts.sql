@@ -158,7 +158,7 @@ create trigger audit_change after insert or update or delete on public.alert_cha
 create table public.alerts (
   id uuid primary key default gen_random_uuid(),
   tenant_id uuid references public.tenants (id) on delete cascade,
-  rule_id uuid references public.alert_rules (id) on delete set null,
+  rule_id uuid,
   type text not null references public.alert_rule_types (type),
   severity public.alert_severity not null,
   title text not null,
@@ -182,6 +182,7 @@ create table public.alerts (
 );
 comment on table public.alerts is 'What rules have seen, one row for each episode.';
 comment on column public.alerts.tenant_id is 'Whose alert it is; null: the operator''s. Which tenant that is about says data.tenant_id.';
+comment on column public.alerts.rule_id is 'The rule that saw it, which may have been deleted since.';
 comment on column public.alerts.dedup_key is 'What it is about: the rule, the tenant, and what of it.';
 comment on column public.alerts.occurrences is 'How often it was seen with new facts, the first time included.';
 comment on column public.alerts.opened_at is 'In the time of the tenant whose it is, as all its times are.';
@@ -196,7 +197,6 @@ create unique index alerts_one_per_episode on public.alerts (dedup_key) where cl
 create index alerts_by_dedup_key on public.alerts (dedup_key, opened_at);
 create index alerts_by_tenant on public.alerts (tenant_id, opened_at desc);
 create index alerts_unresolved on public.alerts (tenant_id) where status <> 'resolved';
-create index alerts_by_rule on public.alerts (rule_id);
 create index alerts_by_type on public.alerts (type);
 
 -- Members see what became of each message, but not what it says: of an invite, that is a token.
@@ -334,7 +334,9 @@ begin
       end if;
       new.config := jsonb_build_object('recipients', v_config -> 'recipients');
     when 'slack' then
-      if v_secret is null or v_secret !~ '^https?://[^\s/@]+/\S*$' or octet_length(v_secret) > 2000 then
+      if v_secret is null or octet_length(v_secret) > 2000
+        or v_secret !~ '^https?://[^\s/@]+/[!-~]*$' and v_secret is distinct from v_old ->> v_key
+      then
         perform private.refuse_channel('A Slack channel has the URL of an incoming webhook as webhook_url.');
       end if;
       if jsonb_typeof(v_config -> 'channel') not in ('string', 'null') or char_length(v_config ->> 'channel') > 100 then

@@ -480,8 +480,7 @@ revoke all on function private.observe_platform(timestamptz) from public, anon, 
 
 -- From what is seen to alerts ----------------------------------------------------------------------------------------
 
--- Opens the alerts of what is seen for the first time, tells them, and returns their ids. Holds their tenants and rules
--- first: a rule that is being deleted opens none, and does not end the call either.
+-- Opens the alerts of what is seen for the first time, tells them, and returns their ids.
 create function private.open_alerts(p_seen private.observation[], p_at timestamptz) returns uuid[]
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -500,17 +499,13 @@ begin
     return array[]::uuid[];
   end if;
   perform from public.tenants t where t.id in (select s.owner_id from unnest(v_new) s) order by t.id for key share;
-  with rules as materialized (
-    select r.id from public.alert_rules r where r.id in (select s.rule_id from unnest(v_new) s) order by r.id for key share
-  ),
-  opened as (
+  with opened as (
     insert into public.alerts (
       tenant_id, rule_id, type, severity, title, message, data, action_required, dedup_key, opened_at, last_occurred_at
     )
     select s.owner_id, s.rule_id, s.type, s.severity, s.title, s.message, s.data, s.action_required, s.dedup_key,
       p_at + s.clock_offset, p_at + s.clock_offset
     from unnest(v_new) s
-    join rules r on r.id = s.rule_id
     order by s.dedup_key
     on conflict do nothing
     returning id
@@ -566,6 +561,7 @@ declare
   v_seen private.observation[];
   v_free text[];
   v_opened uuid[];
+  v_changing uuid[];
   v_resolved uuid[];
 begin
   perform pg_advisory_xact_lock(hashtext('meterbase.evaluate_alert_rules'));
@@ -600,21 +596,35 @@ begin
     ), v_at
   );
 
+  -- What is to change, locked before it is looked at: a member may be resolving it.
+  v_changing := array(
+    select a.id
+    from public.alerts a
+    join unnest(v_before) b (id) on b.id = a.id
+    left join unnest(v_seen) s on s.dedup_key = a.dedup_key
+    where a.cleared_at is null and (s.dedup_key is null or a.status <> 'resolved' and a.data <> s.data)
+    order by a.id
+    for no key update of a
+  );
   update public.alerts a
   set data = s.data, message = s.message, severity = s.severity, occurrences = a.occurrences + 1,
       last_occurred_at = v_at + s.clock_offset
-  from unnest(v_seen) s
-  where a.dedup_key = s.dedup_key and a.status <> 'resolved' and a.data <> s.data;
+  from unnest(v_changing) c (id)
+  join public.alerts b on b.id = c.id
+  join unnest(v_seen) s on s.dedup_key = b.dedup_key
+  where a.id = b.id and a.status <> 'resolved';
 
   with cleared as (
     update public.alerts a
-    set cleared_at = v_at + coalesce((select t.clock_offset from public.tenants t where t.id = a.tenant_id), '0'),
-        status = 'resolved', resolved_at = coalesce(a.resolved_at, v_at + coalesce((select t.clock_offset from public.tenants t where t.id = a.tenant_id), '0')), resolved_by = coalesce(a.resolved_by, 'system'),
+    set cleared_at = n.at, status = 'resolved', resolved_at = coalesce(a.resolved_at, n.at),
+        resolved_by = coalesce(a.resolved_by, 'system'),
         resolution_note = case when a.status = 'resolved' then a.resolution_note else 'The condition is over.' end
-    from unnest(v_before) v (id)
-    join public.alerts b on b.id = v.id
-    where a.id = b.id and a.cleared_at is null
-      and not exists (select from unnest(v_seen) s where s.dedup_key = a.dedup_key)
+    from unnest(v_changing) c (id)
+    join public.alerts b on b.id = c.id
+    cross join lateral (
+      select v_at + coalesce((select t.clock_offset from public.tenants t where t.id = b.tenant_id), '0') as at
+    ) n
+    where a.id = b.id and not exists (select from unnest(v_seen) s where s.dedup_key = b.dedup_key)
     returning a.id, b.status as status_before
   )
   select array_agg(c.id) into v_resolved from cleared c where c.status_before <> 'resolved';

@@ -77,7 +77,9 @@ declare
   v_room int;
   v_ids uuid[] := array[]::uuid[];
 begin
-  perform private.check_max_rows(p_max_rows);
+  if p_max_rows is null or p_max_rows not between 1 and 5000 then
+    perform private.raise_error(400, 'invalid_max_rows', 'Claim 1 to 5000 messages.');
+  end if;
   if p_lease_seconds is null or p_lease_seconds not between 1 and 3600 then
     perform private.raise_error(400, 'invalid_lease', 'A lease is 1 to 3600 seconds.');
   end if;
@@ -121,7 +123,7 @@ begin
       from private.outbox o
       join public.alert_notifications n on n.id = o.id
       where o.status in ('pending', 'failed') and o.lane = v_lane and o.due_at <= now() and n.status in ('pending', 'failed')
-        and (n.alert_id is null or not exists (
+        and (n.payload ->> 'event' = 'opened' or not exists (
           select
           from public.alert_notifications b
           where b.alert_id = n.alert_id and b.channel_id = n.channel_id and b.recipient is not distinct from n.recipient
@@ -134,11 +136,16 @@ begin
     exit when cardinality(v_ids) = p_max_rows;
   end loop;
 
+  -- Those whose channel went away while they were written.
+  update public.alert_notifications n set status = 'dead', last_error = 'The channel was disabled or deleted.'
+  where n.id = any (v_ids) and n.kind = 'alert'
+    and not exists (select from public.alert_channels c where c.id = n.channel_id and c.enabled);
+
   return query
     with claimed as (
       update public.alert_notifications n
       set status = 'sending', attempts = n.attempts + 1, locked_until = now() + make_interval(secs => p_lease_seconds)
-      where n.id = any (v_ids)
+      where n.id = any (v_ids) and n.status <> 'dead'
       returning n.id, n.tenant_id, n.alert_id, n.channel_id, n.kind, n.recipient, n.payload, n.attempts, n.created_at
     ),
     channels as materialized (
@@ -158,7 +165,7 @@ create function public.claim_alert_notifications(max_rows int default 100, lease
 returns setof public.claimed_notification
 language sql volatile security invoker set search_path = '' as $$ select * from private.claim_alert_notifications($1, $2) $$;
 comment on function public.claim_alert_notifications(int, int) is
-  'Takes up to max_rows (1 to 1000) messages that are due to send, for a lease, with what is needed to send them. Service role.';
+  'Takes up to max_rows (1 to 5000) messages that are due to send, for a lease, with what is needed to send them. Service role.';
 revoke all on function public.claim_alert_notifications(int, int) from public, anon, authenticated, service_role;
 grant execute on function public.claim_alert_notifications(int, int) to service_role;
 
@@ -181,12 +188,18 @@ language sql volatile set search_path = '' as $$
 $$;
 revoke all on function private.retry_delay(int) from public, anon, authenticated, service_role;
 
+-- What a batch of outcomes says of a lane.
+create type private.lane_outcome as (lane text, is_well boolean, is_failing boolean, retry_after interval);
+
 -- One that was delivered is sent, whoever holds it by now; what failed is for its holder alone to tell. A lane is well again
 -- when one of its messages was delivered.
 create function private.complete_notifications(p_outcomes private.delivery_outcome[]) returns int
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = ''
+-- In the order of the ids, by the key for each: a thousand outcomes make a scan of a small outbox look cheap.
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 declare
   v_completed int;
+  v_lanes private.lane_outcome[];
 begin
   if exists (select from unnest(p_outcomes) o where o.is_gone) then
     perform from public.alert_channels c
@@ -196,16 +209,7 @@ begin
     order by c.id
     for no key update;
   end if;
-  with held as (
-    select n.id, o as outcome,
-      case when o.retry_after_seconds > 0 then least(o.retry_after_seconds, 86400) * interval '1 second' end as retry_after
-    from unnest(p_outcomes) o
-    join public.alert_notifications n on n.id = o.id
-    where case when o.ok then n.status <> 'sent' else n.status = 'sending' and n.attempts = coalesce(o.attempt, n.attempts) end
-    order by n.id
-    for update of n
-  ),
-  completed as (
+  with completed as (
     update public.alert_notifications n
     set status = case
           when (h.outcome).ok then 'sent'
@@ -214,39 +218,48 @@ begin
         end::public.notification_status,
         locked_until = null,
         sent_at = case when (h.outcome).ok then now() end,
-        last_error = case when not (h.outcome).ok then left(coalesce((h.outcome).error, 'unknown'), 500) end,
+        last_error = case when (h.outcome).ok is not true then left(coalesce((h.outcome).error, 'unknown'), 500) end,
         next_attempt_at = case
           when (h.outcome).ok then n.next_attempt_at
           else now() + greatest(private.retry_delay(n.attempts), h.retry_after)
         end
-    from held h
-    where n.id = h.id
+    from (
+      select o as outcome,
+        case when o.retry_after_seconds > 0 then least(o.retry_after_seconds, 86400) * interval '1 second' end as retry_after
+      from unnest(p_outcomes) o
+      order by o.id
+    ) h
+    where n.id = (h.outcome).id and case
+      when (h.outcome).ok then n.status <> 'sent'
+      else n.status = 'sending' and n.attempts = coalesce((h.outcome).attempt, n.attempts)
+    end
     returning n.lane, n.channel_id, h.outcome, h.retry_after
-  ),
-  lanes as (
-    select c.lane, bool_or((c.outcome).ok) as is_well, bool_or((c.outcome).blocks_channel) as is_failing,
-      max(c.retry_after) filter (where (c.outcome).blocks_channel) as retry_after
-    from completed c
-    group by c.lane
-  ),
-  healed as (
-    delete from private.failing_lanes f using lanes l where f.lane = l.lane and l.is_well
-  ),
-  blocked as (
-    insert into private.failing_lanes as f (lane, failures, retry_at)
-    select l.lane, 1, now() + greatest(interval '2 seconds', l.retry_after)
-    from lanes l
-    where l.is_failing and not l.is_well
-    order by l.lane
-    on conflict (lane) do update set
-      failures = f.failures + 1,
-      retry_at = greatest(excluded.retry_at, now() + least(power(2, least(f.failures + 1, 10)), 300) * interval '1 second')
   ),
   disabled as (
     update public.alert_channels a set enabled = false, disabled_reason = 'gone'
     from completed c where a.id = c.channel_id and (c.outcome).is_gone
+  ),
+  lanes as (
+    select c.lane, count(*) as completed, bool_or((c.outcome).ok) as is_well, bool_or((c.outcome).blocks_channel) as is_failing,
+      max(c.retry_after) filter (where (c.outcome).blocks_channel) as retry_after
+    from completed c
+    group by c.lane
   )
-  select count(*) into v_completed from completed c;
+  select coalesce(sum(l.completed), 0),
+    array_agg(row(l.lane, l.is_well, l.is_failing, l.retry_after)::private.lane_outcome order by l.lane)
+  into v_completed, v_lanes
+  from lanes l;
+
+  perform from private.failing_lanes f where f.lane in (select l.lane from unnest(v_lanes) l) order by f.lane for update;
+  delete from private.failing_lanes f using unnest(v_lanes) l where f.lane = l.lane and l.is_well;
+  insert into private.failing_lanes as f (lane, failures, retry_at)
+  select l.lane, 1, now() + greatest(interval '2 seconds', l.retry_after)
+  from unnest(v_lanes) l
+  where l.is_failing and l.is_well is not true
+  order by l.lane
+  on conflict (lane) do update set
+    failures = f.failures + 1,
+    retry_at = greatest(excluded.retry_at, now() + least(power(2, least(f.failures + 1, 10)), 300) * interval '1 second');
   return v_completed;
 end
 $$;
@@ -255,8 +268,8 @@ revoke all on function private.complete_notifications(private.delivery_outcome[]
 create function private.complete_alert_notifications(p_outcomes jsonb) returns int
 language plpgsql volatile security definer set search_path = '' as $$
 begin
-  if p_outcomes is null or jsonb_typeof(p_outcomes) <> 'array' or jsonb_array_length(p_outcomes) > 1000 then
-    perform private.raise_error(400, 'invalid_outcomes', 'Outcomes are a JSON array of at most 1000 objects.');
+  if p_outcomes is null or jsonb_typeof(p_outcomes) <> 'array' or jsonb_array_length(p_outcomes) > 5000 then
+    perform private.raise_error(400, 'invalid_outcomes', 'Outcomes are a JSON array of at most 5000 objects.');
   end if;
   return private.complete_notifications(array(
     select o from jsonb_populate_recordset(null::private.delivery_outcome, p_outcomes) o
@@ -269,7 +282,7 @@ grant execute on function private.complete_alert_notifications(jsonb) to service
 create function public.complete_alert_notifications(outcomes jsonb) returns int
 language sql volatile security invoker set search_path = '' as $$ select * from private.complete_alert_notifications($1) $$;
 comment on function public.complete_alert_notifications(jsonb) is
-  'Says what became of claimed messages: [{id, ok, error?, retry_after_seconds?, is_permanent?, is_gone?, blocks_channel?, attempt?}], up to 1000. Returns how many that completed. Service role.';
+  'Says what became of claimed messages: [{id, ok, error?, retry_after_seconds?, is_permanent?, is_gone?, blocks_channel?, attempt?}], up to 5000. Returns how many that completed. Service role.';
 revoke all on function public.complete_alert_notifications(jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.complete_alert_notifications(jsonb) to service_role;
 

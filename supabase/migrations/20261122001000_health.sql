@@ -380,7 +380,7 @@ begin
       select private.median(s.samples) as expected, greatest(private.median(s.samples), l.least_usual) as floor
     ) b
     cross join lateral (
-      select case o.metric when 'cost_usd' then (r.counts).events else least((r.counts).events, o.observed) end * b.floor / o.observed as events
+      select case o.metric when 'cost_usd' then (r.counts).events else least((r.counts).events, o.observed) end * b.floor / nullif(o.observed, 0) as events
       from private.usage_rollups r
       where r.tenant_id = o.tenant_id and r.period_type = 'hourly' and r.period_start = o.hour
     ) n
@@ -666,6 +666,6 @@ grant execute on function private.generate_usage_report(uuid, timestamptz, times
 create function public.generate_usage_report(tenant_id uuid, from_ts timestamptz, to_ts timestamptz) returns jsonb
 language sql stable security invoker set search_path = '' as $$ select * from private.generate_usage_report($1, $2, $3) $$;
 comment on function public.generate_usage_report(uuid, timestamptz, timestamptz) is
-  'Usage of whole UTC days from from_ts to to_ts: {tenant_id, from, to, days, totals, metrics, cost, recommendations, compliance}. Needs usage:read.';
+  'Usage of whole UTC days from from_ts to to_ts: {tenant_id, from, to, days, totals, metrics, cost, recommendations, compliance}; metrics are as of the last roll-up. Needs usage:read.';
 revoke all on function public.generate_usage_report(uuid, timestamptz, timestamptz) from public, anon, authenticated, service_role;
 grant execute on function public.generate_usage_report(uuid, timestamptz, timestamptz) to authenticated, service_role;

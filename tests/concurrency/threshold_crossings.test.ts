@@ -347,3 +347,21 @@ test.each(["with news of them", "when they are over"])(
     }
   },
 );
+
+test("an alert that a member resolves while a pass ends it is told to be resolved once", async () => {
+  const tenantId = await tenantWithRules(["tokens"]);
+  const config = { url: "https://hooks.example.com/" };
+  await control`
+    insert into public.alert_channels (tenant_id, type, name, config)
+    values (${tenantId}, 'webhook', 'Hook', ${control.json(config)})`;
+  await control`select public.consume_quota(${tenantId}, 'tokens', 600)`;
+  await control`update private.quota_counters set used = 0 where tenant_id = ${tenantId}`;
+  const [alert] = await control`select id from public.alerts where tenant_id = ${tenantId}`;
+  const resolve: Call = (sql) => sql`select public.resolve_alert(${alert?.id}, 'By hand')`;
+  expect(await queuedBehind(resolve, evaluate)).toEqual(["done"]);
+  const [ended] = await control`
+    select a.resolution_note, a.cleared_at is not null as is_over,
+      (select count(*)::int from public.alert_notifications n where n.alert_id = a.id and n.payload ->> 'event' = 'resolved') as told
+    from public.alerts a where a.id = ${alert?.id}`;
+  expect(ended).toEqual({ resolution_note: "By hand", is_over: true, told: 1 });
+});

@@ -1,3 +1,5 @@
+import { setMaxListeners } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Hono } from "hono";
 import { type Server, startServer } from "../server.ts";
 
@@ -25,11 +27,16 @@ interface Behaviour {
 export async function startWebhookSink(): Promise<Server> {
   const requests: { method: string; path: string; headers: Record<string, string>; body: string }[] = [];
   const behaviours = new Map<string, Behaviour[]>();
-  let released = new AbortController();
+  const held = () => {
+    const controller = new AbortController();
+    setMaxListeners(0, controller.signal); // as many as there are requests that wait
+    return controller;
+  };
+  let released = held();
   const release = () => {
     behaviours.clear();
     released.abort();
-    released = new AbortController();
+    released = held();
   };
 
   const app = new Hono();
@@ -79,14 +86,7 @@ function take(queue: Behaviour[] = []): Behaviour | undefined {
   return first;
 }
 
-/** After so many milliseconds, where there are any, or once it is released. */
-function untilReleased(released: AbortSignal, ms: number | null): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = ms === null ? undefined : setTimeout(resolve, ms);
-    const done = () => {
-      clearTimeout(timer);
-      resolve();
-    };
-    released.addEventListener("abort", done, { once: true });
-  });
+/** After so many milliseconds, or only once it is released. */
+async function untilReleased(released: AbortSignal, ms: number | null): Promise<void> {
+  await sleep(ms ?? 2 ** 31 - 1, undefined, { signal: released }).catch(() => {});
 }

@@ -37,7 +37,7 @@ select is(
   (select count(*) from get_audit_events(tests.tenant_id('t1'), 'x', max_rows => 1000)), 100::bigint, 'they are found'
 );
 select matches(
-  pg_temp.cost('severity => ''critical'''), 'reads tables', 'what has no index reads all, so that this test would see it'
+  pg_temp.cost('severity => ''error'''), 'reads tables', 'what has no index reads all, so that this test would see it'
 );
 
 select * from finish();
