@@ -2792,6 +2792,8 @@ begin
     -- Whom an alert was told to is known as long as it lasts.
     and not exists (select from public.alerts a where a.id = n.alert_id and a.cleared_at is null);
   delete from public.alerts a where a.cleared_at < now() - interval '1 year';
+  delete from private.failing_lanes l
+  where not exists (select from private.outbox o where o.lane = l.lane and o.status <> 'dead');
 end
 $$;
 
@@ -3010,17 +3012,31 @@ CREATE FUNCTION private.complete_notifications(p_outcomes private.delivery_outco
     SET enable_seqscan TO 'off'
     AS $$
 declare
+  v_ids uuid[] := array(select o.id from unnest(p_outcomes) o);
+  v_gone uuid[];
   v_completed int;
   v_lanes private.lane_outcome[];
 begin
   if exists (select from unnest(p_outcomes) o where o.is_gone) then
-    perform from public.alert_channels c
-    where c.id in (
-      select n.channel_id from unnest(p_outcomes) o join public.alert_notifications n on n.id = o.id where o.is_gone
-    )
-    order by c.id
-    for no key update;
+    v_gone := array(
+      select c.id
+      from public.alert_channels c
+      where c.id in (
+        select n.channel_id from unnest(p_outcomes) o join public.alert_notifications n on n.id = o.id where o.is_gone
+      )
+      order by c.id
+      for no key update
+    );
+    -- What waits for them is recalled with them.
+    v_ids := v_ids || array(
+      select o.id
+      from private.outbox o
+      join public.alert_notifications n on n.id = o.id
+      where o.lane in (select private.channel_lane(c) from public.alert_channels c where c.id = any (v_gone))
+        and n.channel_id = any (v_gone)
+    );
   end if;
+  perform from public.alert_notifications n where n.id = any (v_ids) order by n.id for update;
   with completed as (
     update public.alert_notifications n
     set status = case
@@ -3039,7 +3055,6 @@ begin
       select o as outcome,
         case when o.retry_after_seconds > 0 then least(o.retry_after_seconds, 86400) * interval '1 second' end as retry_after
       from unnest(p_outcomes) o
-      order by o.id
     ) h
     where n.id = (h.outcome).id and case
       when (h.outcome).ok then n.status <> 'sent'
@@ -3062,7 +3077,14 @@ begin
   into v_completed, v_lanes
   from lanes l;
 
-  perform from private.failing_lanes f where f.lane in (select l.lane from unnest(v_lanes) l) order by f.lane for update;
+  if not exists (
+    select from unnest(v_lanes) l
+    where l.is_failing or exists (select from private.failing_lanes f where f.lane = l.lane)
+  ) then
+    return v_completed;
+  end if;
+  -- One after the other: some lanes of a batch are there to be locked, and others are not.
+  perform pg_advisory_xact_lock(hashtext('meterbase.failing_lanes'));
   delete from private.failing_lanes f using unnest(v_lanes) l where f.lane = l.lane and l.is_well;
   insert into private.failing_lanes as f (lane, failures, retry_at)
   select l.lane, 1, now() + greatest(interval '2 seconds', l.retry_after)
@@ -8051,9 +8073,18 @@ CREATE FUNCTION private.recall_notifications() RETURNS trigger
     SET search_path TO ''
     AS $$
 begin
+  with waiting as (
+    select n.id
+    from private.outbox o
+    join public.alert_notifications n on n.id = o.id
+    where o.lane = private.channel_lane(old) and o.status in ('pending', 'failed')
+      and n.channel_id = old.id and n.status in ('pending', 'failed')
+    order by n.id
+    for update of n
+  )
   update public.alert_notifications n set status = 'dead', last_error = 'The channel was disabled or deleted.'
-  where n.lane = private.channel_lane(old) and n.channel_id = old.id and n.status in ('pending', 'failed');
-  delete from private.failing_lanes l where l.lane = old.id::text;
+  from waiting w
+  where n.id = w.id;
   if tg_op = 'DELETE' then
     delete from vault.secrets s
     where s.name in (private.channel_secret_name(old.id, false), private.channel_secret_name(old.id, true));

@@ -387,9 +387,18 @@ revoke all on function private.channel_lane(public.alert_channels) from public, 
 create function private.recall_notifications() returns trigger
 language plpgsql volatile security definer set search_path = '' as $$
 begin
+  with waiting as (
+    select n.id
+    from private.outbox o
+    join public.alert_notifications n on n.id = o.id
+    where o.lane = private.channel_lane(old) and o.status in ('pending', 'failed')
+      and n.channel_id = old.id and n.status in ('pending', 'failed')
+    order by n.id
+    for update of n
+  )
   update public.alert_notifications n set status = 'dead', last_error = 'The channel was disabled or deleted.'
-  where n.lane = private.channel_lane(old) and n.channel_id = old.id and n.status in ('pending', 'failed');
-  delete from private.failing_lanes l where l.lane = old.id::text;
+  from waiting w
+  where n.id = w.id;
   if tg_op = 'DELETE' then
     delete from vault.secrets s
     where s.name in (private.channel_secret_name(old.id, false), private.channel_secret_name(old.id, true));

@@ -11,7 +11,7 @@
 -- leave in their order.
 --
 -- Order of locks: lanes that are claimed of, which nobody waits for; channels, notifications by id, their rows in
--- private.outbox, failing lanes by name.
+-- private.outbox, failing lanes.
 
 set lock_timeout = '5s';
 set statement_timeout = '60s';
@@ -195,20 +195,34 @@ create type private.lane_outcome as (lane text, is_well boolean, is_failing bool
 -- when one of its messages was delivered.
 create function private.complete_notifications(p_outcomes private.delivery_outcome[]) returns int
 language plpgsql volatile security definer set search_path = ''
--- In the order of the ids, by the key for each: a thousand outcomes make a scan of a small outbox look cheap.
+-- By the key for each: a thousand outcomes make a scan of a small outbox look cheap.
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 declare
+  v_ids uuid[] := array(select o.id from unnest(p_outcomes) o);
+  v_gone uuid[];
   v_completed int;
   v_lanes private.lane_outcome[];
 begin
   if exists (select from unnest(p_outcomes) o where o.is_gone) then
-    perform from public.alert_channels c
-    where c.id in (
-      select n.channel_id from unnest(p_outcomes) o join public.alert_notifications n on n.id = o.id where o.is_gone
-    )
-    order by c.id
-    for no key update;
+    v_gone := array(
+      select c.id
+      from public.alert_channels c
+      where c.id in (
+        select n.channel_id from unnest(p_outcomes) o join public.alert_notifications n on n.id = o.id where o.is_gone
+      )
+      order by c.id
+      for no key update
+    );
+    -- What waits for them is recalled with them.
+    v_ids := v_ids || array(
+      select o.id
+      from private.outbox o
+      join public.alert_notifications n on n.id = o.id
+      where o.lane in (select private.channel_lane(c) from public.alert_channels c where c.id = any (v_gone))
+        and n.channel_id = any (v_gone)
+    );
   end if;
+  perform from public.alert_notifications n where n.id = any (v_ids) order by n.id for update;
   with completed as (
     update public.alert_notifications n
     set status = case
@@ -227,7 +241,6 @@ begin
       select o as outcome,
         case when o.retry_after_seconds > 0 then least(o.retry_after_seconds, 86400) * interval '1 second' end as retry_after
       from unnest(p_outcomes) o
-      order by o.id
     ) h
     where n.id = (h.outcome).id and case
       when (h.outcome).ok then n.status <> 'sent'
@@ -250,7 +263,14 @@ begin
   into v_completed, v_lanes
   from lanes l;
 
-  perform from private.failing_lanes f where f.lane in (select l.lane from unnest(v_lanes) l) order by f.lane for update;
+  if not exists (
+    select from unnest(v_lanes) l
+    where l.is_failing or exists (select from private.failing_lanes f where f.lane = l.lane)
+  ) then
+    return v_completed;
+  end if;
+  -- One after the other: some lanes of a batch are there to be locked, and others are not.
+  perform pg_advisory_xact_lock(hashtext('meterbase.failing_lanes'));
   delete from private.failing_lanes f using unnest(v_lanes) l where f.lane = l.lane and l.is_well;
   insert into private.failing_lanes as f (lane, failures, retry_at)
   select l.lane, 1, now() + greatest(interval '2 seconds', l.retry_after)
@@ -349,7 +369,8 @@ comment on function public.replay_alert_notification(uuid) is
 revoke all on function public.replay_alert_notification(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.replay_alert_notification(uuid) to authenticated, service_role;
 
--- Forgets what was sent 30 days ago, what is dead for 90, and alerts a year after their episode.
+-- Forgets what was sent 30 days ago, what is dead for 90, alerts a year after their episode, and that a lane failed which
+-- nothing waits in.
 create function private.cleanup_old_alerts() returns void
 language plpgsql volatile security definer set search_path = '' as $$
 begin
@@ -359,6 +380,8 @@ begin
     -- Whom an alert was told to is known as long as it lasts.
     and not exists (select from public.alerts a where a.id = n.alert_id and a.cleared_at is null);
   delete from public.alerts a where a.cleared_at < now() - interval '1 year';
+  delete from private.failing_lanes l
+  where not exists (select from private.outbox o where o.lane = l.lane and o.status <> 'dead');
 end
 $$;
 revoke all on function private.cleanup_old_alerts() from public, anon, authenticated, service_role;

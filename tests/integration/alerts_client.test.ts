@@ -141,7 +141,7 @@ test("a rule that makes no sense is refused with a reason", async () => {
   const rule = { type: "cost_spike", name: "Cost" } as const;
   for (const [input, name, code, message] of [
     [{ name: "" }, "InvalidRequestError", "23514", "alert_rules_name_length"],
-    [{ threshold: -1 }, "InvalidRequestError", "23514", "alert_rules_threshold_not_negative"],
+    [{ threshold: -1 }, "InvalidRequestError", "23514", "alert_rules_threshold_range"],
     [{ window_minutes: 0 }, "InvalidRequestError", "23514", "alert_rules_window_minutes_range"],
     [{ cooldown: "40 days" }, "InvalidRequestError", "23514", "alert_rules_cooldown_range"],
     [{ metric: "none_such" }, "ConflictError", "23503", "alert_rules_metric_fkey"],

@@ -1,5 +1,5 @@
 begin;
-select plan(36);
+select plan(37);
 
 update public.alert_rules set enabled = false;
 select tests.create_user('olga');
@@ -88,10 +88,14 @@ select pg_temp.fail('11 hours'), pg_temp.fail('11 hours 59 minutes');
 select is(pg_temp.pass(interval '12 hours' - interval '1 microsecond'), '(0,0)', 'until the cooldown is over, a rule keeps quiet');
 select is(pg_temp.pass('12 hours'), '(1,0)', 'then it speaks');
 -- Who takes a rule away ends its episode.
+create temp table removed as select id from public.alert_rules where tenant_id is not null;
 delete from public.alert_rules where tenant_id is not null;
 select is(pg_temp.pass('12 hours'), '(0,1)', 'an alert whose rule was deleted is over');
 select is(
-  (select (status, rule_id, cleared_at - now())::text from public.alerts order by opened_at desc limit 1), '(resolved,,12:00:00)', 'and stays as a record'
+  (select (status, resolved_by, cleared_at - now())::text from public.alerts order by opened_at desc limit 1), '(resolved,system,12:00:00)', 'and stays as a record'
+);
+select is(
+  (select count(*) from public.alerts a where a.rule_id = (select id from removed)), (select count(*) from public.alerts), 'of which rule it was'
 );
 
 select * from finish();

@@ -82,8 +82,9 @@ select results_eq(
   $$ select channel from pg_temp.told('resolved') order by 1 $$, array['hook', 'late', 'pager', 'slack'], 'nor does it need the rule'
 );
 select is(
-  (select distinct (payload #>> '{alert,rule_id}', payload #>> '{alert,rule_name}')::text from public.alert_notifications
-   where payload ->> 'event' = 'resolved'), '(,)', 'which it no longer names'
+  (select distinct (n.payload #>> '{alert,rule_id}' = a.rule_id::text, n.payload #> '{alert,rule_name}')::text
+   from public.alert_notifications n join public.alerts a on a.id = n.alert_id
+   where n.payload ->> 'event' = 'resolved'), '(t,null)', 'which has no name any more, only its id'
 );
 -- The operator's.
 delete from public.alerts; delete from public.alert_notifications;

@@ -1,10 +1,10 @@
 begin;
-select plan(14);
+select plan(17);
 
-create function pg_temp.put(p_name text, p_created interval, p_alert text default 'a', p_channel text default 'c', p_recipient text default null, p_due interval default '0')
+create function pg_temp.put(p_name text, p_created interval, p_alert text default 'a', p_channel text default 'c', p_recipient text default null, p_due interval default '0', p_event text default null)
 returns void language sql as $$
   insert into public.alert_notifications (id, alert_id, channel_id, kind, lane, recipient, payload, created_at, next_attempt_at)
-  values (md5(p_name)::uuid, md5(p_alert)::uuid, md5(p_channel)::uuid, 'invite', p_channel, p_recipient, jsonb_build_object('name', p_name), now() + p_created, now() + p_due)
+  values (md5(p_name)::uuid, md5(p_alert)::uuid, md5(p_channel)::uuid, 'invite', p_channel, p_recipient, jsonb_build_object('name', p_name, 'event', p_event), now() + p_created, now() + p_due)
 $$;
 create function pg_temp.claimed() returns text language sql as $$
   select coalesce(string_agg(payload ->> 'name', ' ' order by payload ->> 'name'), '') from claim_alert_notifications()
@@ -29,12 +29,20 @@ select pg_temp.complete('3 resolved', true);
 select pg_temp.put('x1', '1 s', p_due => '1 hour'), pg_temp.put('x2', '2 s'), pg_temp.put('y2', '2 s', 'b'), pg_temp.put('z2', '2 s', p_channel => 'd');
 select is(pg_temp.claimed(), 'y2 z2', 'other alerts and other channels do not wait');
 insert into public.alert_notifications (kind, lane, payload, created_at, next_attempt_at)
-values ('alert', 'tests', '{"name": "t1"}', now(), now() + interval '1 hour'), ('alert', 'tests', '{"name": "t2"}', now() + interval '1 second', now());
+values ('invite', 'tests', '{"name": "t1"}', now(), now() + interval '1 hour'), ('invite', 'tests', '{"name": "t2"}', now() + interval '1 second', now());
 select is(pg_temp.claimed(), 't2', 'nor what is about no alert');
 -- Mails, to each recipient.
 select pg_temp.put('a1', '1 s', 'm', 'email', 'a@example.com', '1 hour'), pg_temp.put('a2', '2 s', 'm', 'email', 'a@example.com'),
   pg_temp.put('b2', '2 s', 'm', 'email', 'b@example.com');
 select is(pg_temp.claimed(), 'b2', 'each recipient has an order of their own');
+-- That it opened is the first there is to tell: it waits for nothing, what follows for it.
+select pg_temp.put('o1', '1 s', 'o', 'o', p_due => '1 hour', p_event => 'acknowledged'), pg_temp.put('o2', '2 s', 'o', 'o', p_event => 'opened'),
+  pg_temp.put('o3', '3 s', 'o', 'o', p_event => 'resolved');
+select is(pg_temp.claimed(), 'o2', 'that an alert opened waits for no message of it');
+update public.alert_notifications set next_attempt_at = now() where id = md5('o1')::uuid;
+select is(pg_temp.claimed(), 'o1', 'what became of it for those before it alone');
+select pg_temp.complete('o1', true);
+select is(pg_temp.claimed(), '', 'and for that it opened');
 -- As the database tells of it.
 delete from public.alert_notifications;
 update public.alert_rules set enabled = false;

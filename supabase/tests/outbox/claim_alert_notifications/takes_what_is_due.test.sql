@@ -1,5 +1,5 @@
 begin;
-select plan(24);
+select plan(25);
 
 select tests.create_user('root');
 insert into public.platform_admins (user_id) values (tests.user_id('root'));
@@ -7,8 +7,8 @@ select tests.create_tenant('acme', 'free');
 insert into public.alert_channels (tenant_id, type, name, config) values (tests.tenant_id('acme'), 'slack', 'slack', '{"webhook_url": "https://hooks.slack.com/x", "channel": "#a"}');
 create function pg_temp.put(p_name text, p_status public.notification_status default 'pending', p_due interval default '0', p_kind text default 'alert', p_lane text default 'l')
 returns void language sql as $$
-  insert into public.alert_notifications (tenant_id, kind, recipient, lane, status, next_attempt_at, payload, locked_until, sent_at)
-  values (tests.tenant_id('acme'), p_kind, p_name, p_lane, p_status, now() + p_due, jsonb_build_object('key', p_name),
+  insert into public.alert_notifications (tenant_id, channel_id, kind, recipient, lane, status, next_attempt_at, payload, locked_until, sent_at)
+  values (tests.tenant_id('acme'), case p_kind when 'alert' then (select id from public.alert_channels where name = 'slack') end, p_kind, p_name, p_lane, p_status, now() + p_due, jsonb_build_object('key', p_name),
     case p_status when 'sending' then now() end, case p_status when 'sent' then now() end)
 $$;
 create function pg_temp.claimed(p_rows int default 100) returns text language sql as $$
@@ -74,9 +74,14 @@ select is_empty(
 select cmp_ok((select count(distinct left(names, strpos(names, ' '))) from walks), '>=', 2::bigint, 'and begins at one or another');
 select is((select count(*) from public.alert_notifications where status = 'pending'), 3::bigint, 'lanes where nothing is due are passed over');
 
+-- As many as there are.
+delete from public.alert_notifications;
+insert into public.alert_notifications (kind, lane) select 'invite', i % 60 from generate_series(1, 1200) i;
+select is((select count(*) from claim_alert_notifications(5000)), 1200::bigint, 'more than a thousand at once');
+delete from public.alert_notifications;
 select is(tests.error_of(format('select claim_alert_notifications(%s, %s)', r, l)), f, format('%s rows for %s seconds', r, l))
 from (values
-  ('0', '60', 'PT400 invalid_max_rows'), ('1001', '60', 'PT400 invalid_max_rows'), ('null', '60', 'PT400 invalid_max_rows'), ('1000', '60', null),
+  ('0', '60', 'PT400 invalid_max_rows'), ('5001', '60', 'PT400 invalid_max_rows'), ('null', '60', 'PT400 invalid_max_rows'), ('5000', '60', null),
   ('1', '0', 'PT400 invalid_lease'), ('1', '3601', 'PT400 invalid_lease'), ('1', 'null', 'PT400 invalid_lease'), ('1', '3600', null)
 ) calls (r, l, f);
 select tests.act_as_service_role();

@@ -1,5 +1,5 @@
 begin;
-select plan(5);
+select plan(6);
 
 insert into public.alert_notifications (kind, recipient, status, created_at, sent_at, locked_until)
 select 'alert', format('%s %s', s, d), s, now() - d - interval '1 day' * (s = 'sent')::int, case s when 'sent' then now() - d end, case s when 'sending' then now() end
@@ -13,7 +13,11 @@ values ('system_error', 'low', 'year', 'm', 'a', 'resolved', now() - interval '1
 
 insert into public.alert_notifications (kind, recipient, status, created_at, sent_at, alert_id)
 select 'alert', 'of ' || title, 'sent', now() - interval '1 year', now() - interval '1 year', id from public.alerts where title in ('year', 'more', 'holds', 'open');
+insert into public.alert_notifications (kind, lane, recipient, status) values ('invite', 'waits', 'of a lane', 'failed'), ('invite', 'dead', 'of a lane', 'dead');
+insert into private.failing_lanes (lane, failures, retry_at) select l, 1, now() from unnest(array['waits', 'dead', 'empty']) l;
 select private.cleanup_old_alerts();
+select set_eq('select lane from private.failing_lanes', array['waits'], 'and of lanes that failed, those that something waits in');
+delete from public.alert_notifications where recipient = 'of a lane';
 select set_eq(
   $$ select recipient from public.alert_notifications where status in ('sent', 'dead') $$,
   array['sent 30 days', 'dead 30 days', 'dead 30 days 00:00:00.000001', 'dead 90 days', 'of holds', 'of open'],

@@ -1,5 +1,5 @@
 begin;
-select plan(10);
+select plan(9);
 
 select tests.create_tenant('acme', 'free');
 insert into public.alert_channels (tenant_id, type, name, config) select tests.tenant_id('acme'), 'webhook', n, '{"url": "https://hook.example"}' from unnest(array['gone', 'other']) n;
@@ -25,11 +25,6 @@ select results_eq(
   $$ select enabled, disabled_reason from public.alert_channels where name = 'gone' $$, $$ values (true, null::text) $$, 'enabled again, it is as before'
 );
 select is((select count(*) from test_alert_channel((select id from public.alert_channels where name = 'gone'))), 1::bigint, 'and is sent to');
--- A lane that failed before its channel was disabled.
-insert into private.failing_lanes (lane, failures, retry_at) select id, 9, now() + interval '1 hour' from public.alert_channels;
-update public.alert_channels set enabled = false where name = 'gone';
-select set_eq('select c.name from private.failing_lanes l join public.alert_channels c on c.id::text = l.lane', array['other'], 'what is disabled is tried anew when it is enabled');
-
 -- Who is late and tells that it is gone.
 update public.alert_notifications set status = 'sending', locked_until = now(), attempts = 5 where recipient = 'other sending';
 select complete_alert_notification(id, false, is_gone => true, attempt => 4) from public.alert_notifications where recipient = 'other sending';

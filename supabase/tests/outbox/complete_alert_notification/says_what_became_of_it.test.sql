@@ -1,5 +1,5 @@
 begin;
-select plan(34);
+select plan(36);
 
 select tests.create_user('root');
 insert into public.platform_admins (user_id) values (tests.user_id('root'));
@@ -29,6 +29,8 @@ select ok(pg_temp.wait('failed') between 4 and 6, 'and is tried again after five
 select is(complete_alert_notification(md5('failed')::uuid, false), 0, 'what waits is nobody''s to fail');
 select is(complete_alert_notification(pg_temp.put('no reason'), false), 1, 'without a reason');
 select is(pg_temp.state('no reason'), '(failed,1,,,unknown)', 'it is unknown');
+select is(complete_alert_notification(pg_temp.put('not said'), null, 'HTTP 500'), 1, 'what does not say that it arrived');
+select is(pg_temp.state('not said'), '(failed,1,,,"HTTP 500")', 'has failed');
 select is(complete_alert_notification(pg_temp.put('long'), false, repeat('x', 501)), 1, 'a reason');
 select is((select length(last_error) from public.alert_notifications where lane = 'long'), 500, 'is cut at 500 characters');
 -- Each attempt waits four times as long.

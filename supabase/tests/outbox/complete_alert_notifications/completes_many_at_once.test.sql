@@ -1,5 +1,5 @@
 begin;
-select plan(16);
+select plan(20);
 
 insert into public.alert_notifications (id, kind, lane, recipient, status, attempts, locked_until)
 select md5(i::text)::uuid, 'invite', 'l' || i % 3, i, 'sending', i, now() from generate_series(1, 9) i;
@@ -21,12 +21,22 @@ select results_eq(
 select is(complete_alert_notifications('[]'), 0, 'none is none');
 select is(complete_alert_notifications(jsonb_build_array(pg_temp.of(7, '{"ok": true}'), pg_temp.of(7, '{"ok": true}'))), 1, 'one that is told twice is one');
 select is(complete_alert_notifications(jsonb_build_array(pg_temp.of(8, '{}'))), 1, 'what does not say that it arrived');
-select is((select status::text from public.alert_notifications where recipient = '8'), 'failed', 'has failed');
+select is((select (status, last_error)::text from public.alert_notifications where recipient = '8'), '(failed,unknown)', 'has failed, nobody knows why');
+update public.alert_notifications set status = 'sending', locked_until = now(), attempts = case recipient when '9' then 13 else 8 end where recipient in ('8', '9');
+select is(complete_alert_notifications(jsonb_build_array(
+  pg_temp.of(8, '{"ok": null, "error": "x", "blocks_channel": true}'), pg_temp.of(9, '{"error": "y"}')
+)), 2, 'or with a reason');
+select results_eq(
+  $$ select recipient, status::text, last_error, next_attempt_at > now() from public.alert_notifications where recipient in ('8', '9') order by 1 $$,
+  $$ values ('8', 'failed', 'x', true), ('9', 'dead', 'y', true) $$, 'that is kept, and after the 13th attempt it is dead'
+);
+select is((select failures from private.failing_lanes where lane = 'l2'), 1, 'its lane fails, when it says so');
+select is(complete_alert_notifications(jsonb_build_array(pg_temp.of(1, '{}'), pg_temp.of(8, '{}'))), 0, 'what is nobody''s to fail is not failed');
 select is(tests.error_of(format('select complete_alert_notifications(%L)', o)), f, 'outcomes are an array: ' || coalesce(left(o, 20), 'null'))
 from (values
   (null, 'PT400 invalid_outcomes'), ('{}', 'PT400 invalid_outcomes'), ('null', 'PT400 invalid_outcomes'),
-  ((select jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'ok', true))::text from generate_series(1, 1000)), null),
-  ((select jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'ok', true))::text from generate_series(1, 1001)), 'PT400 invalid_outcomes')
+  ((select jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'ok', true))::text from generate_series(1, 5000)), null),
+  ((select jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'ok', true))::text from generate_series(1, 5001)), 'PT400 invalid_outcomes')
 ) outcomes (o, f);
 -- Two channels gone, one failing.
 select tests.create_tenant('acme', 'free');
