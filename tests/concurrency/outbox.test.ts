@@ -229,9 +229,11 @@ test("completes of the same messages and lanes, in any order, do not wait for ea
     const count = await fill(20, channelIds);
     const claimed = await claim(control, 1_000);
     expect(claimed).toHaveLength(count);
+    // In turn with the completes, whose lock this is.
     const isFailing = () => control`
+      with turn as materialized (select pg_advisory_xact_lock(hashtext('meterbase.failing_lanes')))
       insert into private.failing_lanes (lane, failures, retry_at)
-      select c, 1, now() from unnest(${arrayOf(channelIds)}::text[]) c on conflict do nothing`;
+      select c, 1, now() from turn, unnest(${arrayOf(channelIds)}::text[]) c on conflict do nothing`;
     await isFailing();
     await Promise.all(
       workers.map(async (sql, index) => {
