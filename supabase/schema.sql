@@ -2739,23 +2739,27 @@ begin
     );
     continue when v_room <= 0;
     v_ids := v_ids || array(
-      select n.id
+      select o.id
       from private.outbox o
-      join public.alert_notifications n on n.id = o.id
-      where o.status in ('pending', 'failed') and o.lane = v_lane and o.due_at <= now() and n.status in ('pending', 'failed')
-        and (n.payload ->> 'event' = 'opened' or not exists (
-          select
-          from public.alert_notifications b
-          where b.alert_id = n.alert_id and b.channel_id = n.channel_id and b.recipient is not distinct from n.recipient
-            and b.created_at < n.created_at and b.status in ('pending', 'sending', 'failed')
-        ))
+      where o.status in ('pending', 'failed') and o.lane = v_lane and o.due_at <= now() and not (o.is_follower and exists (
+        select
+        from public.alert_notifications n
+        join public.alert_notifications b
+          on b.alert_id = n.alert_id and b.channel_id = n.channel_id and b.recipient is not distinct from n.recipient
+          and b.created_at < n.created_at
+        where n.id = o.id and b.status in ('pending', 'sending', 'failed')
+      ))
       order by o.due_at
       limit least(v_room, p_max_rows - cardinality(v_ids))
-      for update of n skip locked
     );
     exit when cardinality(v_ids) = p_max_rows;
   end loop;
 
+  -- What somebody else holds is being recalled, or told of late.
+  v_ids := array(
+    select n.id from public.alert_notifications n where n.id = any (v_ids) and n.status in ('pending', 'failed')
+    for update skip locked
+  );
   -- Those whose channel went away while they were written.
   update public.alert_notifications n set status = 'dead', last_error = 'The channel was disabled or deleted.'
   where n.id = any (v_ids) and n.kind = 'alert'
@@ -6038,8 +6042,11 @@ CREATE FUNCTION private.keep_outbox() RETURNS trigger
     AS $$
 begin
   if tg_op = 'INSERT' then
-    insert into private.outbox (id, lane, status, due_at)
-    select n.id, n.lane, n.status, coalesce(n.locked_until, n.next_attempt_at) from changed n where n.status <> 'sent';
+    insert into private.outbox (id, lane, status, due_at, is_follower)
+    select n.id, n.lane, n.status, coalesce(n.locked_until, n.next_attempt_at),
+      n.alert_id is not null and n.payload ->> 'event' is distinct from 'opened'
+    from changed n
+    where n.status <> 'sent';
     return null;
   end if;
   delete from private.outbox o using changed n where o.id = n.id and (n.status = 'sent' or tg_op = 'DELETE');
@@ -11780,7 +11787,8 @@ CREATE TABLE private.outbox (
     id uuid NOT NULL,
     lane text NOT NULL,
     status public.notification_status NOT NULL,
-    due_at timestamp with time zone NOT NULL
+    due_at timestamp with time zone NOT NULL,
+    is_follower boolean NOT NULL
 )
 WITH (fillfactor='50');
 
@@ -11791,6 +11799,10 @@ COMMENT ON TABLE private.outbox IS 'The messages that have not left, those that 
 -- Name: COLUMN outbox.due_at; Type: COMMENT; Schema: private; Owner: -
 
 COMMENT ON COLUMN private.outbox.due_at IS 'When to send it next: at next_attempt_at, or once the lease is over.';
+
+-- Name: COLUMN outbox.is_follower; Type: COMMENT; Schema: private; Owner: -
+
+COMMENT ON COLUMN private.outbox.is_follower IS 'Whether earlier messages of its alert have to leave first.';
 
 -- Name: quota_denials; Type: TABLE; Schema: private; Owner: -
 

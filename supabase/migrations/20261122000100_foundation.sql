@@ -152,9 +152,11 @@ create table private.outbox (
   id uuid primary key,
   lane text not null,
   status public.notification_status not null,
-  due_at timestamptz not null
+  due_at timestamptz not null,
+  is_follower boolean not null
 ) with (fillfactor = 50);
 comment on table private.outbox is 'The messages that have not left, those that never will included.';
+comment on column private.outbox.is_follower is 'Whether earlier messages of its alert have to leave first.';
 comment on column private.outbox.due_at is 'When to send it next: at next_attempt_at, or once the lease is over.';
 alter table private.outbox enable row level security;
 create index outbox_due on private.outbox (lane, due_at) where status in ('pending', 'failed');
@@ -165,8 +167,11 @@ create function private.keep_outbox() returns trigger
 language plpgsql volatile security definer set search_path = '' as $$
 begin
   if tg_op = 'INSERT' then
-    insert into private.outbox (id, lane, status, due_at)
-    select n.id, n.lane, n.status, coalesce(n.locked_until, n.next_attempt_at) from changed n where n.status <> 'sent';
+    insert into private.outbox (id, lane, status, due_at, is_follower)
+    select n.id, n.lane, n.status, coalesce(n.locked_until, n.next_attempt_at),
+      n.alert_id is not null and n.payload ->> 'event' is distinct from 'opened'
+    from changed n
+    where n.status <> 'sent';
     return null;
   end if;
   delete from private.outbox o using changed n where o.id = n.id and (n.status = 'sent' or tg_op = 'DELETE');

@@ -119,23 +119,27 @@ begin
     );
     continue when v_room <= 0;
     v_ids := v_ids || array(
-      select n.id
+      select o.id
       from private.outbox o
-      join public.alert_notifications n on n.id = o.id
-      where o.status in ('pending', 'failed') and o.lane = v_lane and o.due_at <= now() and n.status in ('pending', 'failed')
-        and (n.payload ->> 'event' = 'opened' or not exists (
-          select
-          from public.alert_notifications b
-          where b.alert_id = n.alert_id and b.channel_id = n.channel_id and b.recipient is not distinct from n.recipient
-            and b.created_at < n.created_at and b.status in ('pending', 'sending', 'failed')
-        ))
+      where o.status in ('pending', 'failed') and o.lane = v_lane and o.due_at <= now() and not (o.is_follower and exists (
+        select
+        from public.alert_notifications n
+        join public.alert_notifications b
+          on b.alert_id = n.alert_id and b.channel_id = n.channel_id and b.recipient is not distinct from n.recipient
+          and b.created_at < n.created_at
+        where n.id = o.id and b.status in ('pending', 'sending', 'failed')
+      ))
       order by o.due_at
       limit least(v_room, p_max_rows - cardinality(v_ids))
-      for update of n skip locked
     );
     exit when cardinality(v_ids) = p_max_rows;
   end loop;
 
+  -- What somebody else holds is being recalled, or told of late.
+  v_ids := array(
+    select n.id from public.alert_notifications n where n.id = any (v_ids) and n.status in ('pending', 'failed')
+    for update skip locked
+  );
   -- Those whose channel went away while they were written.
   update public.alert_notifications n set status = 'dead', last_error = 'The channel was disabled or deleted.'
   where n.id = any (v_ids) and n.kind = 'alert'
