@@ -76,6 +76,7 @@ declare
   v_retry_at timestamptz;
   v_room int;
   v_ids uuid[] := array[]::uuid[];
+  v_recalled uuid[];
 begin
   if p_max_rows is null or p_max_rows not between 1 and 5000 then
     perform private.raise_error(400, 'invalid_max_rows', 'Claim 1 to 5000 messages.');
@@ -135,15 +136,18 @@ begin
     exit when cardinality(v_ids) = p_max_rows;
   end loop;
 
-  -- What somebody else holds is being recalled, or told of late.
-  v_ids := array(
-    select n.id from public.alert_notifications n where n.id = any (v_ids) and n.status in ('pending', 'failed')
+  -- What somebody else holds is being recalled, or told of late. The channel of some went away while they were written.
+  select array_agg(f.id), array_agg(f.id) filter (where f.kind = 'alert' and c.id is null) into v_ids, v_recalled
+  from (
+    select n.id, n.kind, n.channel_id
+    from public.alert_notifications n where n.id = any (v_ids) and n.status in ('pending', 'failed')
     for update skip locked
-  );
-  -- Those whose channel went away while they were written.
-  update public.alert_notifications n set status = 'dead', last_error = 'The channel was disabled or deleted.'
-  where n.id = any (v_ids) and n.kind = 'alert'
-    and not exists (select from public.alert_channels c where c.id = n.channel_id and c.enabled);
+  ) f
+  left join public.alert_channels c on c.id = f.channel_id and c.enabled;
+  if v_recalled is not null then
+    update public.alert_notifications n set status = 'dead', last_error = 'The channel was disabled or deleted.'
+    where n.id = any (v_recalled);
+  end if;
 
   return query
     with claimed as (
@@ -230,35 +234,32 @@ begin
   with completed as (
     update public.alert_notifications n
     set status = case
-          when (h.outcome).ok then 'sent'
-          when (h.outcome).is_permanent or (h.outcome).is_gone or n.attempts >= 13 or not private.is_deliverable(n) then 'dead'
+          when o.ok then 'sent'
+          when o.is_permanent or o.is_gone or n.attempts >= 13 or not private.is_deliverable(n) then 'dead'
           else 'failed'
         end::public.notification_status,
         locked_until = null,
-        sent_at = case when (h.outcome).ok then now() end,
-        last_error = case when (h.outcome).ok is not true then left(coalesce((h.outcome).error, 'unknown'), 500) end,
+        sent_at = case when o.ok then now() end,
+        last_error = case when o.ok is not true then left(coalesce(o.error, 'unknown'), 500) end,
         next_attempt_at = case
-          when (h.outcome).ok then n.next_attempt_at
-          else now() + greatest(private.retry_delay(n.attempts), h.retry_after)
+          when o.ok then n.next_attempt_at
+          else now() + greatest(private.retry_delay(n.attempts), o.retry_after)
         end
     from (
-      select o as outcome,
-        case when o.retry_after_seconds > 0 then least(o.retry_after_seconds, 86400) * interval '1 second' end as retry_after
+      select o.*, case when o.retry_after_seconds > 0 then least(o.retry_after_seconds, 86400) * interval '1 second' end as retry_after
       from unnest(p_outcomes) o
-    ) h
-    where n.id = (h.outcome).id and case
-      when (h.outcome).ok then n.status <> 'sent'
-      else n.status = 'sending' and n.attempts = coalesce((h.outcome).attempt, n.attempts)
-    end
-    returning n.lane, n.channel_id, h.outcome, h.retry_after
+    ) o
+    where n.id = o.id
+      and case when o.ok then n.status <> 'sent' else n.status = 'sending' and n.attempts = coalesce(o.attempt, n.attempts) end
+    returning n.lane, n.channel_id, o.ok, o.is_gone, o.blocks_channel, o.retry_after
   ),
   disabled as (
     update public.alert_channels a set enabled = false, disabled_reason = 'gone'
-    from completed c where a.id = c.channel_id and (c.outcome).is_gone
+    from completed c where a.id = c.channel_id and c.is_gone
   ),
   lanes as (
-    select c.lane, count(*) as completed, bool_or((c.outcome).ok) as is_well, bool_or((c.outcome).blocks_channel) as is_failing,
-      max(c.retry_after) filter (where (c.outcome).blocks_channel) as retry_after
+    select c.lane, count(*) as completed, bool_or(c.ok) as is_well, bool_or(c.blocks_channel) as is_failing,
+      max(c.retry_after) filter (where c.blocks_channel) as retry_after
     from completed c
     group by c.lane
   )
