@@ -173,11 +173,16 @@ const FAULTY: Record<string, Fault> = {
   },
   "connections that are terminated": {
     start: here,
+    // Until one was at work: who is idle connects again and does not notice.
     strike: async () => {
-      await observer.insist(
-        (sql) => sql`
-          select pg_terminate_backend(pid) from pg_stat_activity where application_name in ('deliver-alerts', 'producer')`,
-      );
+      await until(async () => {
+        const ended = await observer.insist(
+          (sql) => sql`
+            select state <> 'idle' as is_busy, pg_terminate_backend(pid)
+            from pg_stat_activity where application_name in ('deliver-alerts', 'producer')`,
+        );
+        return ended.some(({ is_busy }) => is_busy);
+      });
     },
   },
   "workers that are killed while they send": {
