@@ -1,6 +1,6 @@
-import type { PostgrestError } from "@supabase/supabase-js";
 import type { z } from "zod";
-import { MeterbaseError, NotFoundError, toMeterbaseError } from "./errors.ts";
+import { NotFoundError } from "./errors.ts";
+import { rowsOf, type Statement } from "./rows.ts";
 
 interface OfTenant {
   eq(column: "tenant_id", value: string): this;
@@ -23,8 +23,6 @@ export function after<Rows extends Keyset>(rows: Rows, column: string, time: str
   return rows.lte(column, time).or(`${column}.lt."${time}",id.lt."${id}"`);
 }
 
-type Statement = PromiseLike<{ data: unknown; error: PostgrestError | null; status: number }>;
-
 /**
  * The one row that a statement on a table gives back, parsed.
  * @throws {NotFoundError} `missing`: it gave none, as there is none or row level security shows none to the caller.
@@ -34,14 +32,7 @@ export async function only<Row extends z.ZodType>(
   row: Row,
   missing: string,
 ): Promise<z.infer<Row>> {
-  const { data, error, status } = await statement;
-  if (error) throw toMeterbaseError(error, status);
-  const parsed = row.array().max(1).safeParse(data);
-  if (!parsed.success) {
-    const message = "A table answered with something else than expected";
-    throw new MeterbaseError("unexpected_answer", status, message, undefined, { cause: parsed.error });
-  }
-  const [first] = parsed.data;
+  const [first] = await rowsOf(statement, row.array().max(1));
   if (first === undefined) throw new NotFoundError(missing, 404, "There is none, or it is not the caller's");
   return first;
 }

@@ -203,9 +203,11 @@ test("takers of several metrics, evaluators, members and whoever changes rules n
         where id = (select id from public.alert_rules where tenant_id = ${tenantId} order by random() limit 1)`,
     "change the operator's rule": (sql) =>
       sql`update public.alert_rules set threshold = ${integer(1, 99)} where tenant_id is null and type = 'usage_threshold'`,
+    // A tenant has 50 at most.
     "add a rule": (sql, tenantId) =>
       sql`insert into public.alert_rules (tenant_id, name, type, threshold)
-        values (${tenantId}, 'Rule', ${oneOf(["usage_threshold", "quota_warning", "overage_detected"])}, ${integer(1, 99)})`,
+        select ${tenantId}, 'Rule', ${oneOf(["usage_threshold", "quota_warning", "overage_detected"])}, ${integer(1, 99)}
+        where (select count(*) from public.alert_rules where tenant_id = ${tenantId}) < 40`,
     "delete a rule": (sql, tenantId) =>
       sql`delete from public.alert_rules
         where id = (select id from public.alert_rules where tenant_id = ${tenantId} order by random() limit 1)`,

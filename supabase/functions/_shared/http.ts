@@ -83,6 +83,17 @@ export async function readText(request: Request, maxBytes: number): Promise<stri
   return text + decoder.decode();
 }
 
+/** A request's body as JSON, `{}` where there is none; 400 `invalid_json`, 413 `body_too_large`. */
+export async function readOptionalJson(request: Request, maxBytes: number): Promise<unknown> {
+  const text = await readText(request, maxBytes);
+  if (text.trim() === "") return {};
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ApiError(400, "invalid_json", "The body is not JSON.");
+  }
+}
+
 /** One line of JSON on the function's log. */
 export function log(
   level: "info" | "warn" | "error",

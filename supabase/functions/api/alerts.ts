@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ApiError, parse, readText } from "../_shared/http.ts";
+import { ApiError, parse, readOptionalJson } from "../_shared/http.ts";
 import type { AddRoute, TenantRequest } from "./app.ts";
 
 const MAX_BYTES = 10_000;
@@ -26,7 +26,7 @@ export function alertRoutes(add: AddRoute): void {
     return Response.json({ changed: changed === 1 });
   });
   add("post", "/alerts/:id/resolve", async (sent) => {
-    const { note } = parse(Note, await optionalBody(sent.request));
+    const { note } = parse(Note, await readOptionalJson(sent.request, MAX_BYTES));
     const id = await ownId(sent, "alerts", "alert_not_found");
     const args = { id, ...(note != null && { note }) };
     const changed = Changed.parse(await sent.caller.rpc("resolve_alert", args));
@@ -54,15 +54,4 @@ async function ownId(
   const rows = z.array(z.unknown()).parse(await caller.rows(table, match, "id"));
   if (rows.length === 0) throw new ApiError(404, missing, "There is no such thing in this tenant.");
   return match.id;
-}
-
-/** A body of JSON, or none. */
-async function optionalBody(request: Request): Promise<unknown> {
-  const text = await readText(request, MAX_BYTES);
-  if (text === "") return {};
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new ApiError(400, "invalid_json", "The body is not JSON.");
-  }
 }

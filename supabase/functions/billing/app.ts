@@ -2,7 +2,7 @@ import { type Context, Hono } from "hono";
 import type Stripe from "stripe";
 import { hashSecret } from "../_shared/api_key.ts";
 import type { Callers } from "../_shared/caller.ts";
-import { ApiError, errorResponse, parse, readText } from "../_shared/http.ts";
+import { ApiError, errorResponse, parse, readOptionalJson } from "../_shared/http.ts";
 import { fromStripe, notConfigured } from "../_shared/stripe.ts";
 import { resolveTenant } from "../_shared/tenant.ts";
 import { checkoutRoutes } from "./checkout.ts";
@@ -48,7 +48,7 @@ export function createBilling(deps: BillingDeps): Hono {
         const request = c.req.raw;
         const openShop = shop();
         const caller = await deps.identify(request);
-        const body = parse(schema, await jsonOf(request));
+        const body = parse(schema, await readOptionalJson(request, MAX_BYTES));
         const idempotencyKey = idempotencyKeyOf(request);
         const tenantId = await resolveTenant(caller, body.tenant_id ?? c.req.query("tenant_id"));
         const options = await stripeOptions(tenantId, path, idempotencyKey);
@@ -69,17 +69,6 @@ export function createBilling(deps: BillingDeps): Hono {
   app.notFound((c) => errorResponse(new ApiError(404, "not_found", `There is nothing at ${c.req.path}.`)));
   app.onError((error) => errorResponse(fromStripe(error)));
   return app;
-}
-
-/** A body of JSON, of which nothing needs to be said; no body is an empty one. */
-async function jsonOf(request: Request): Promise<unknown> {
-  const text = await readText(request, MAX_BYTES);
-  if (text === "") return {};
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new ApiError(400, "invalid_json", "The body is not JSON.");
-  }
 }
 
 function idempotencyKeyOf(request: Request): string | null {

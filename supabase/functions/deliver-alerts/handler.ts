@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ApiError, log, parse, readText } from "../_shared/http.ts";
+import { ApiError, log, parse, readOptionalJson } from "../_shared/http.ts";
 import { requireSecretKey } from "../_shared/secret_key.ts";
 import { type Clock, within } from "./clock.ts";
 import type { Notification, Outbox, Outcome } from "./outbox.ts";
@@ -38,7 +38,7 @@ const Body = z.object({
 export async function handleDelivery(request: Request, deps: DeliverDeps): Promise<Response> {
   if (request.method !== "POST") throw new ApiError(405, "method_not_allowed", "Send a POST request.");
   await requireSecretKey(request, deps.secretKey);
-  const { background, ...bounds } = parse(Body, jsonOf(await readText(request, MAX_BYTES)));
+  const { background, ...bounds } = parse(Body, await readOptionalJson(request, MAX_BYTES));
   const delivering = deliver(deps, bounds);
   if (!background) return Response.json(await delivering);
   deps.inBackground(delivering);
@@ -56,14 +56,4 @@ async function deliver(
   const totals = await drain(deps, lingerMs, max_messages);
   await registered;
   return totals;
-}
-
-/** No body is an empty one. */
-function jsonOf(text: string): unknown {
-  if (text.trim() === "") return {};
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new ApiError(400, "invalid_json", "The body is not JSON.");
-  }
 }
